@@ -1,4 +1,4 @@
-"""The same from Python, without Hydra: components made by hand, one cell at a time; verdicts."""
+"""The Python interface, without Hydra: components built by hand, one cell at a time; verdicts."""
 
 from __future__ import annotations
 
@@ -50,26 +50,27 @@ def run(
     machine: Machine | None = None,
     names: dict[str, str] | None = None,
 ) -> Record:
-    """Run a cell and the baseline that its gain is taken over; return the cell's record.
+    """Run a cell and the baseline of its gain, and return the cell's record.
 
-    A cell that is done already is read, not run again. Components made here and the same ones
-    composed by Hydra are the same cells.
+    A cell that is done already is read, not run again. Components built here and equal ones
+    composed by Hydra give the same cells.
 
     Args:
         source: where the knowledge comes from.
-        strategy: how it reaches the target; what you pass is a description and stays untrained.
-        target: the domain and task.
+        strategy: how the knowledge is transferred; the object you pass is only a description and is
+            not trained.
+        target: the target domain and task.
         labels: 0, a number per class, or `"all"`.
-        seed: of the seed block.
-        training: what all arms share; the default is that of `conf/training/default.yaml`.
-        tuning: how settings are looked for inside the cell and its baseline, by their validation
-            parts; by default each strategy's own are taken.
+        seed: the seed of the seed block.
+        training: the training that all arms share; by default that of `conf/training/default.yaml`.
+        tuning: how settings are searched inside the cell and its baseline, by their validation
+            parts; by default each strategy's own settings are used.
         results: the ledger's folder.
-        machine: what to run on; by default one CPU thread or the GPU.
+        machine: the device to run on; by default one CPU thread or the GPU.
         names: display names of `source`, `strategy` and `target`.
 
     Raises:
-        BadInputError: the cell cannot be; the message says why.
+        BadInputError: the cell is impossible; the message says why.
     """
     from transfergrid.records.training import Training
     from transfergrid.runs.cell import run_cell
@@ -116,17 +117,17 @@ def table(results: str | Path = "results") -> list[Verdict]:
 def verdicts(
     results: str | Path = "results", *, over: str | None = None, where: str = ""
 ) -> list[Verdict]:
-    """Return the verdicts of a ledger as it declared them, in points; the look is written down.
+    """Return the verdicts of a ledger, as declared there, in points; the look is recorded.
 
-    For results made elsewhere see `transfergrid.evidence.foreign.verdicts`.
+    For foreign results see `transfergrid.evidence.foreign.verdicts`.
 
     Args:
         results: the ledger's folder.
-        over: an exploratory baseline instead of the primary one.
-        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+        over: an exploratory baseline that replaces the primary one.
+        where: selects arms, as in "target=digits labels=2,20"; see `selecting`.
 
     Raises:
-        BadInputError: there is no ledger in this folder, or nothing is meant.
+        BadInputError: there is no ledger in this folder, or nothing is selected.
     """
     return _judged(results, over, where)[1]
 
@@ -138,22 +139,23 @@ def verdict_rows(
     over: str | None = None,
     where: str = "",
 ) -> list[dict[str, Any]]:
-    """Return verdicts, or what is seen beside them, as plain rows: `pandas.DataFrame(rows)`.
+    """Return verdicts, or a side view of them, as plain rows: `pandas.DataFrame(rows)`.
 
-    They are those of `transfergrid verdicts --show ... --format json`; the look is written down.
+    The rows are those of `transfergrid verdicts --show ... --format json`; the look is recorded.
 
     Args:
         results: the ledger's folder.
-        show: "verdicts", with the fields of `Verdict`; "flips": those that are other ones over
-            another baseline, without flagged runs or for this test set; "classes" or "groups": the
-            gains within them; "beside": calibration, overfitting and forgetting; "sources": what
-            each of several sources adds to the others; "tasks": the gain of each task that was
-            learned beside others; "forgetting": what is left of each link of a chain, link by link.
-        over: an exploratory baseline instead of the primary one.
-        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+        show: "verdicts", with the fields of `Verdict`; "flips": verdicts that change over another
+            baseline, without flagged runs or for this test set; "classes" or "groups": the gains
+            within them; "beside": calibration, overfitting and forgetting; "sources": the
+            contribution of each of several sources; "tasks": the gain of each task that was learned
+            beside others; "forgetting": the score of each link of a chain after each later link; or
+            another view of `transfergrid verdicts --show`.
+        over: an exploratory baseline that replaces the primary one.
+        where: selects arms, as in "target=digits labels=2,20"; see `selecting`.
 
     Raises:
-        BadInputError: there is no ledger in this folder, no such view, or nothing is meant.
+        BadInputError: there is no ledger in this folder, no such view, or nothing is selected.
     """
     check_known("show", show, ("verdicts", *SIDES))
     bench, found = _judged(results, over, where)
@@ -167,15 +169,15 @@ def leaderboard_rows(
 ) -> list[dict[str, Any]]:
     """Return a plain row for each arm on each target: score, gain, verdict, rank and mean rank.
 
-    They are those of `transfergrid table --leaderboard --format json`; the look is written down.
+    The rows are those of `transfergrid table --leaderboard --format json`; the look is recorded.
 
     Args:
         results: the ledger's folder.
-        over: an exploratory baseline instead of the primary one.
-        where: which arms, as in "target=digits labels=2,20"; see `selecting`.
+        over: an exploratory baseline that replaces the primary one.
+        where: selects arms, as in "target=digits labels=2,20"; see `selecting`.
 
     Raises:
-        BadInputError: there is no ledger in this folder, or nothing is meant.
+        BadInputError: there is no ledger in this folder, or nothing is selected.
     """
     bench, found = _judged(results, over, where)
     return as_leaderboard_rows(leaderboards(found, bench.results, bench.outcomes))
@@ -184,17 +186,17 @@ def leaderboard_rows(
 def curves(
     results: str | Path = "results", *, over: str | None = None, where: str = ""
 ) -> tuple[list[Curve], list[NoCurve]]:
-    """Return what transfer gives over target labels, arm by arm, and which arms have no curve.
+    """Return the transfer curves over target labels, and the arms that have no curve.
 
-    The look is written down.
+    The look is recorded.
 
     Args:
         results: the ledger's folder.
-        over: an exploratory baseline instead of the primary one.
-        where: which arms, as in "target=digits strategy!=source_only"; see `selecting`.
+        over: an exploratory baseline that replaces the primary one.
+        where: selects arms, as in "target=digits strategy!=source_only"; see `selecting`.
 
     Raises:
-        BadInputError: there is no ledger in this folder, or nothing is meant.
+        BadInputError: there is no ledger in this folder, or nothing is selected.
     """
     bench = bench_of(Ledger(results))
     curves, without = curves_of(bench, over=over, where=Where.parse(where))
@@ -204,7 +206,7 @@ def curves(
 
 
 def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, list[Verdict]]:
-    """Judge a ledger, and write the look down."""
+    """Return a ledger's bench and verdicts, and record the look."""
     asked = Where.parse(where)
     bench = bench_of(Ledger(results)).of_runs(asked)
     found = bench.verdicts(over, where=asked.of_arms())
@@ -213,13 +215,13 @@ def _judged(results: str | Path, over: str | None, where: str) -> tuple[Bench, l
 
 
 def _option(component: Any, name: str | None = None) -> Option:
-    """Describe a component; by default it is called what its file is called."""
+    """Return a component as an option; by default it is named after its module."""
     called = name or type(component).__module__.rpartition(".")[2]
     return Option(called, config_of(component), frozenset(_given(component)))
 
 
 def _given(component: Any, path: str = "") -> Iterator[str]:
-    """Yield the arguments that a strategy, and one inside it, was made with by its caller."""
+    """Yield the arguments that the caller gave to a strategy and to strategies inside it."""
     for key in getattr(component, "given", ()):
         yield f"{path}{key}"
         yield from _given(component.hparams[key], f"{path}{key}.")

@@ -17,17 +17,17 @@ from omegaconf import DictConfig
 
 
 class OwnConfigs(SearchPathPlugin):
-    """Puts the folders of a user of transfergrid in front of the shipped configs."""
+    """Puts the user's own config folders in front of the shipped configs."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Do nothing for other Hydra apps, which have not imported what knows of such folders."""
+        """Prepend the folders; do nothing in other Hydra apps, which do not import our module."""
         own = sys.modules.get("transfergrid.verbs.configs.own_configs")
         for folder in own.folders() if own else ():
             search_path.prepend("own", f"file://{folder}", anchor="main")
 
 
 class GridSweeper(Sweeper):
-    """Plans the grid of cells that the command line and the study's `params` ask for."""
+    """Plans and runs the grid of cells that the command line and the study's `params` ask for."""
 
     def __init__(self, params: Optional[Dict[str, Any]] = None) -> None:  # noqa: UP006, UP045
         self.params = dict(params or {})
@@ -39,7 +39,7 @@ class GridSweeper(Sweeper):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
-        """Plan, run, print the table, and leave with the exit code."""
+        """Plan, run, print the table, and exit with the exit code."""
         from transfergrid.verbs.asking import sweep
 
         assert self.config is not None
@@ -49,7 +49,7 @@ class GridSweeper(Sweeper):
 
 
 class OptunaSweeper(GridSweeper):
-    """Lets Optuna ask for cells, and tells it of their validation scores."""
+    """Lets Optuna propose cells, and reports their validation scores to it."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class OptunaSweeper(GridSweeper):
         self.how = {"trials": trials, "sampler": sampler, "seed": seed}
 
     def sweep(self, arguments: List[str]) -> Any:  # noqa: UP006
-        """Search, say what was best, and leave with the exit code."""
+        """Search, print the best setting, and exit with the exit code."""
         from transfergrid.verbs.searching import search
 
         assert self.config is not None
@@ -72,7 +72,7 @@ class OptunaSweeper(GridSweeper):
 
 
 class GridLauncher(Launcher):
-    """Stands for what `transfergrid.runs.launching.launchers` knows: Hydra starts nothing."""
+    """A stub for `transfergrid.runs.launching.launchers`: Hydra itself starts nothing."""
 
     def __init__(self, kind: str, **options: Any) -> None:
         self.kind, self.options = kind, options
@@ -80,12 +80,12 @@ class GridLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Need nothing from Hydra."""
+        """Do nothing: it needs nothing from Hydra."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Refuse: cells come from the grid sweeper, not as lists of overrides."""
+        """Raise `BadInputError`: cells come from a sweeper of ours, not as lists of overrides."""
         from transfergrid.records.errors import BadInputError
 
         raise BadInputError(

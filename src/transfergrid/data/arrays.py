@@ -33,13 +33,14 @@ from transfergrid.records.metrics import CLASSES, NUMBERS
 
 SOUND = "sound"
 READING = 4
-"""Raised whenever other archives may be refused: then what was remembered is looked at anew."""
+"""Version of the check; raise it whenever other archives may be refused. Then cached verdicts are
+not used any more."""
 
 LONGEST_REASON = 200
-"""Characters that an error quotes of what other libraries said."""
+"""How many characters an error quotes of another library's message."""
 
 ATTRIBUTES = "attributes"
-"""The array that describes the classes."""
+"""Name of the array with descriptions of the classes."""
 
 T = TypeVar("T")
 
@@ -49,17 +50,17 @@ class Arrays(Domain):
     """An archive with `x_train, y_train, x_test, y_test`, or with `x, y` and a share to test on.
 
     `x_val, y_val` join the pool; `class_names` is optional, and so are `attributes`, (classes, d),
-    which describe each class. Images are (n, H, W), (n, H, W, C) or (n, C, H, W), in 0 to 255, all
-    in 0 to 1, or 16-bit. Labels are whole numbers or text; with a metric of numbers they are
-    numbers, (n,) or (n, outputs).
+    which describe each class. Images are (n, H, W), (n, H, W, C) or (n, C, H, W), with values from
+    0 to 255, all from 0 to 1, or 16-bit. Labels are whole numbers or text; with a metric of numbers
+    they are numbers, (n,) or (n, outputs).
 
     Attributes:
         file: the archive.
-        test_split: share of each class to test on, where there is no `x_test`.
+        test_split: share of each class to test on, if there is no `x_test`.
         duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
             copies out of the pool.
-        brightest: the value that is white, where that is not clear.
-        darkest: the value that is black there; 0 by default.
+        brightest: the value of white, if it is not clear.
+        darkest: the value of black then; 0 by default.
     """
 
     file: str
@@ -74,14 +75,14 @@ class Arrays(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names as the archive gives them, else its sorted labels as text."""
+        """Class names from the archive, or else its sorted labels as text."""
         if self.of_numbers:
             return ()
         return self._of(lambda archive: _classes(archive, self._parts(archive))[0])
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """See `Domain.outputs`: "y", or "y0", "y1", ... of several numbers."""
+        """See `Domain.outputs`: "y", or "y0", "y1", ... for several numbers."""
         return self._of(self._outputs) if self.of_numbers else ()
 
     def _outputs(self, archive: Archive) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ class Arrays(Domain):
         return self._of(lambda archive: ATTRIBUTES in archive.keys)
 
     def check(self) -> None:
-        """See `Domain.check`; reads the archive once, and remembers what was wrong with it."""
+        """See `Domain.check`; reads the archive once, and caches the verdict."""
         super().check()
         file = existing(self.file)
         if file.is_dir():
@@ -105,10 +106,10 @@ class Arrays(Domain):
         if verdict != SOUND:
             raise BadInputError(f"{self.file}: {verdict}")
         if self.duplicates == "drop":
-            self.load()  # finds the classes of which nothing would be left
+            self.load()  # raises if a class would be left without examples
 
     def outline(self) -> Outline:
-        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        """See `Domain.outline`; copies that "drop" leaves out of the pool still count."""
         kind = f"outline/{self.version}/{self.test_split!r}"
         kind += "/numbers" if self.of_numbers else ""
         kept = file_facts(existing(self.file), [""], kind, self._kept_outline)[""]
@@ -127,7 +128,7 @@ class Arrays(Domain):
         return json.dumps(outlined(classes, pool, test).as_dict())
 
     def remarks(self) -> list[str]:
-        """See `Domain.remarks`: bytes of which none is anywhere near white."""
+        """See `Domain.remarks`: a remark if no pixel of 8-bit images is anywhere near white."""
         if self.brightest is not None:
             return []
         kind = f"white/{self.version}/{self.test_split!r}"
@@ -164,7 +165,7 @@ class Arrays(Domain):
         return SOUND
 
     def _of(self, use: Callable[[Archive], T]) -> T:
-        """Return `use` of the opened archive; errors name the file as it was spelled."""
+        """Return `use(archive)` for the opened archive; errors name the file as typed."""
         file = existing(self.file)
         try:
             return use(Archive(file))
@@ -199,7 +200,7 @@ class Arrays(Domain):
         return LoadedDomain(pool, test, classes, notes, outputs, _attributes(archive, classes))
 
     def _labels(self, archive: Archive, parts: Parts) -> tuple[tuple[str, ...], dict[str, Labels]]:
-        """Return the classes, none of numbers, and each part's labels."""
+        """Return the classes (empty if labels are numbers), and each part's labels."""
         if not self.of_numbers:
             classes, values = _classes(archive, parts)
             told = {p: as_indices(f"y{p}", archive.labels(p), values) for p in parts.all}
@@ -225,27 +226,27 @@ class Arrays(Domain):
 
 @dataclass(frozen=True)
 class Parts:
-    """Name endings of the arrays that make the pool, and of those that make the test split."""
+    """Endings of the names of the arrays in the pool, and of those in the test split."""
 
     pool: tuple[str, ...]
     test: str | None
 
     @property
     def all(self) -> tuple[str, ...]:
-        """The pool's parts, then the test part if it is one of its own."""
+        """The endings of the pool's parts, then that of the test part if there is one."""
         return self.pool if self.test is None else (*self.pool, self.test)
 
     @property
     def keys(self) -> frozenset[str]:
-        """The arrays that must be there."""
+        """The names of the arrays that must exist."""
         return frozenset(letter + part for part in self.all for letter in "xy")
 
 
 def find_parts(keys: frozenset[str], test_split: float | None) -> Parts:
-    """Tell from an archive's array names what its splits are.
+    """Return an archive's splits, found by the names of its arrays.
 
     Raises:
-        BadInputError: arrays are missing, or there is nothing to test on, or two things.
+        BadInputError: arrays are missing, or there is no test split, or two ways to get one.
     """
     has = {part: bool(keys & {f"x{part}", f"y{part}"}) for part in ("", "_train", "_val", "_test")}
     whole = has[""] and not (has["_train"] or has["_test"])
@@ -267,14 +268,14 @@ class Archive:
     """An npz file whose arrays are read one by one, never unpickled."""
 
     def __init__(self, file: Path) -> None:
-        """Open it; `keys` are the names of its arrays."""
+        """Open the archive; `keys` are the names of its arrays."""
         if not zipfile.is_zipfile(file):
             raise BadInputError("is no npz archive")
         self._file = file
         try:
             with zipfile.ZipFile(file) as archive:
                 self.keys = frozenset(name.removesuffix(".npy") for name in archive.namelist())
-        except Exception as error:  # foreign bytes, see `read`
+        except Exception as error:  # any error may come up, see `read`
             raise BadInputError(f"is no npz archive: {as_line(error, LONGEST_REASON)}") from error
 
     def read(self, key: str) -> NDArray[Any]:
@@ -286,14 +287,14 @@ class Archive:
         try:
             with np.load(self._file, allow_pickle=False) as archive:
                 array = archive[key]
-        except Exception as error:  # foreign bytes: zipfile, zlib and numpy raise fifteen kinds
+        except Exception as error:  # zipfile, zlib and numpy raise fifteen kinds
             if "allow_pickle" in str(error):
                 told = "holds pickled Python objects; save plain numbers or text"
                 raise BadInputError(f"{key} {told}") from error
             raise BadInputError(
                 f"{key} cannot be read: {as_line(error, LONGEST_REASON)}"
             ) from error
-        if not isinstance(array, np.ndarray):  # a member that is no .npy file comes as bytes
+        if not isinstance(array, np.ndarray):  # a member that is no .npy file is read as bytes
             raise BadInputError(f"{key} is no array")
         return array
 
@@ -302,7 +303,7 @@ class Archive:
         return as_labels(f"y{part}", self.read(f"y{part}"))
 
     def numbers(self, part: str) -> NDArray[np.float32]:
-        """Return the numbers (n,) or (n, outputs) that the labels of a part are."""
+        """Return the labels of a part that are numbers, (n,) or (n, outputs)."""
         return as_numbers(f"y{part}", self.read(f"y{part}"))
 
 
@@ -318,7 +319,7 @@ def _both(
 
 
 def _joined(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # no copy of a large one
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # do not copy a large array
 
 
 def _check_pairs(part: str, images: NDArray[np.uint8], labels: Labels) -> None:
@@ -336,7 +337,7 @@ def _check_seen(
 
 
 def _attributes(archive: Archive, classes: Sequence[str]) -> NDArray[np.float32] | None:
-    """Return the classes' descriptions, (classes, d); None if there are none."""
+    """Return the descriptions of the classes, (classes, d); None if there are none."""
     if ATTRIBUTES not in archive.keys or not classes:
         return None
     told = archive.read(ATTRIBUTES)

@@ -1,7 +1,7 @@
-"""From examples to the batch of one step.
+"""What the batch of one training step holds.
 
 A step's batch is a pure function of the seed and the step: every arm of a seed block sees the same
-target examples in the same order under the same augmentation, and a run can be cut anywhere.
+target examples in the same order under the same augmentation, and a run can be resumed anywhere.
 """
 
 from __future__ import annotations
@@ -31,25 +31,28 @@ StreamName: TypeAlias = Literal[
     "attributes",
     "named",
 ]
-"""What a phase may read: labelled target examples; these as a teacher takes them; these augmented
-once more; target inputs without labels, or two augmented views of them; labelled examples of each
-source domain; few-shot tasks drawn from the first one; descriptions of the target's classes, as
-numbers, or as texts (which are there between steps and in no batch)."""
+"""The streams that a phase may read, in the order above:
+
+- labelled target examples; the same as a teacher's inputs; the same in a second augmented view;
+- target inputs without labels; two augmented views of them;
+- labelled examples of each source domain; few-shot tasks drawn from the first source domain;
+- descriptions of the target's classes as numbers; as texts, which a phase may read between steps
+  and which are in no batch."""
 
 
 @dataclass
 class Labelled:
-    """Inputs of a batch with their labels, (batch, ...).
+    """Labelled examples of a batch.
 
     Attributes:
         inputs: of the backbone.
-        labels: of classes, or numbers.
-        rows: their positions in the stream, (batch,) int64.
-        views: which of its few views each example is seen in, (batch,) int64; None: fresh ones,
-            or as they are.
-        taught: the same examples, augmented alike, as inputs of a teacher; None where it takes
-            those of the backbone, or where the phase does not read them.
-        again: the same examples in another augmented view; None where the phase does not read it.
+        labels: (batch, ...), class indices or numbers.
+        rows: the examples' rows in their `View`, (batch,) int64.
+        views: the number of the fixed augmented view of each example, (batch,) int64; None if the
+            inputs are freshly augmented, or not augmented.
+        taught: the same examples, augmented alike, as inputs of a teacher; None if the teacher
+            takes the backbone's inputs, or if the phase does not read this stream.
+        again: the same examples in another augmented view; None if the phase does not read it.
     """
 
     inputs: Inputs
@@ -61,7 +64,7 @@ class Labelled:
 
     @property
     def for_teacher(self) -> Inputs:
-        """The inputs that a teacher is given of these examples."""
+        """The inputs that a teacher gets for these examples."""
         return self.inputs if self.taught is None else self.taught
 
 
@@ -73,10 +76,12 @@ class Batch:
         target: labelled target examples.
         unlabelled: target inputs without labels.
         source: labelled examples of each source domain.
-        views: the same unlabelled examples, augmented as all others and strongly.
+        views: two views of the same unlabelled examples: augmented like the other streams, and
+            strongly augmented.
         episode: support and query of one task drawn from the first source domain.
         attributes: descriptions of the target's classes, (classes, d).
-        rows: positions of the unlabelled examples, (batch,) int64, for what is kept by example.
+        rows: the unlabelled examples' rows in their `View`, (batch,) int64, for strategies that
+            keep a state for each example.
     """
 
     target: Labelled | None = None
@@ -88,10 +93,10 @@ class Batch:
     rows: Tensor | None = None
 
     def labelled(self) -> Labelled:
-        """Return every labelled example, those of source domains first, of the target last.
+        """Return all labelled examples, first the source domains', last the target's.
 
         Raises:
-            BadInputError: there is none: the phase reads no such stream, or the cell has none.
+            BadInputError: there are none: the phase reads no such stream, or the cell has none.
         """
         if self.target is None and not self.source:
             raise BadInputError(
@@ -105,7 +110,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """How many examples its first stream has."""
+        """How many examples its first stream has; of an episode, the query."""
         if self.episode is not None:
             return len(self.episode[1].labels)
         labelled = [*([self.target] if self.target else []), *self.source]
@@ -128,10 +133,10 @@ def join(first: Labelled, second: Labelled) -> Labelled:
 
 
 def parts_of(batch: Batch, number: int) -> list[tuple[Batch, float]]:
-    """Cut a batch into `number` smaller ones and the share that each has of its first stream.
+    """Cut a batch into `number` smaller ones; return each with its share of the first stream.
 
-    All streams are cut alike, into no more parts than the smallest has examples, for the mean of
-    nothing is no number; an episode, which is one task, is never cut.
+    All streams are cut into the same number of parts, at most as many as the smallest stream has
+    examples: the mean loss of an empty part is undefined. An episode is one task and never cut.
     """
     number = min(number, batch.smallest)
     if number < 2 or batch.episode is not None:
@@ -165,16 +170,16 @@ def _piece(batch: Batch, part: int, number: int) -> Batch:
 
 
 class ViewBatches(Dataset[Labelled]):
-    """A view as a map-style dataset of ready batches, for a loader with `batch_size=None`.
+    """A view as a map-style dataset of ready batches, for a DataLoader with `batch_size=None`.
 
-    Its examples come in the view's `reading_order`; of a view without labels none has one. Batches
-    are as even as can be: below 16 examples a processor's kernels are others, which shows in the
-    last digits.
+    Its examples come in the view's `reading_order`; labels are empty if the view has none. Batch
+    sizes are as equal as possible: below 16 examples a CPU uses other kernels, which changes the
+    last digits of results.
 
     Args:
-        view: all of it.
-        size: of a batch, at most.
-        augmented: an augmentation and the number of the view by it; None: as they are.
+        view: the view to read, all of its rows.
+        size: the largest size of a batch.
+        augmented: an augmentation and the number of its fixed view; None: without augmentation.
     """
 
     def __init__(self, view: View, size: int, augmented: tuple[str, int] | None = None) -> None:

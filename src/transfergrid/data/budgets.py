@@ -1,9 +1,10 @@
 """Which labels of a pool a seed block may see: nested, balanced or natural, with validation.
 
-The rules are those under "small budgets" of the project's science notes: under ten labels a class
-nothing validates; otherwise a stratified fifth *of the labels that were given* does. Numbers have
-no classes: a budget is of labels in all, drawn from each tenth of the pool by size in turn, and
-from fifty labels on, five of each tenth, one of these validates.
+The rules are those under "small budgets" of the project's science notes. With fewer than ten labels
+per class there is no validation part; otherwise a stratified fifth *of the given labels* validates.
+Numbers have no classes: the pool, sorted by the number, is divided into ten tenths, and a budget
+counts labels in total, drawn from each tenth in turn. From fifty labels on (five per tenth) every
+fifth label of a tenth validates.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from transfergrid.records.training import VALIDATION_FROM
 Indices = NDArray[np.int64]
 
 VALIDATION_EVERY = 5
-"""Of each class, or tenth of numbers, every fifth label in the seeded order validates."""
+"""In each class, or tenth of numbers, every fifth label in the seeded order validates."""
 NUMBERS_FROM = TENTHS * VALIDATION_EVERY
-"""Labels in all, of numbers, from which on a part of them validates."""
+"""With numbers as labels: the smallest total budget that has a validation part."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,16 @@ class Draw:
 
     Attributes:
         train: labelled examples to learn from.
-        validation: labelled examples to choose by; disjoint from `train`.
+        validation: labelled examples for model selection; disjoint from `train`.
         unlabelled: everything but `validation`, for strategies that learn without labels; where
             there are groups, everything but the groups that validate.
-        per_class: class index (as text, for JSON) to the labels drawn, both parts together; empty
-            of numbers.
-        short: what there was too little of: class index, or "all" under natural sampling and of
-            numbers, to (asked, got).
-        no_validation: why nothing validates although there are labels enough, if that is so.
-        judges: those of `validation` that are looked at, sorted; None: all.
+        per_class: class index (as text, for JSON) to the number of labels drawn, both parts
+            together; empty if the labels are numbers.
+        short: where the pool had too few labels: class index to (asked, got); under natural
+            sampling and with numbers the only key is "all".
+        no_validation: the reason why there is no validation part although there are enough
+            labels; None otherwise.
+        judges: the part of `validation` that is really used, sorted; None: all of it.
     """
 
     train: Indices
@@ -58,7 +60,7 @@ class Draw:
 
     @property
     def judging(self) -> Indices:
-        """The labelled examples that are chosen by."""
+        """The validation examples that are really used for model selection."""
         return self.validation if self.judges is None else self.judges
 
 
@@ -70,23 +72,24 @@ def draw(
     sampling: str = "balanced",
     groups: NDArray[np.str_] | None = None,
 ) -> Draw:
-    """Draw a label budget from a pool; for one seed a smaller budget is part of a larger one.
+    """Draw a label budget from a pool; with the same seed, smaller budgets are subsets of larger.
 
-    Of groups (patients, speakers, authors) a fifth validates, and none does so in part.
+    With groups (patients, speakers, authors) a fifth of the groups validates, each as a whole.
 
     Args:
-        labels: (n,) class index of every pool example, or its numbers (n,) or (n, outputs); of
-            several the first one orders them.
-        n_classes: how many classes there are, drawn from or not; 0 of numbers.
-        budget: labels a class, of numbers in all, or "all" for the whole pool as it is.
-        seed: the seed block's.
-        sampling: "balanced" takes `budget` of each class, "natural" takes `budget * n_classes`
-            examples as they come. Of numbers "balanced" takes `budget` in all, from each tenth of
-            them by size in turn, "natural" as they come.
+        labels: (n,) class index of every pool example, or its numbers (n,) or (n, outputs); the
+            first output alone decides an example's tenth.
+        n_classes: how many classes there are, whether or not the pool has examples of them; 0 if
+            the labels are numbers.
+        budget: labels per class, or in total if they are numbers; "all" takes the whole pool.
+        seed: of the seed block.
+        sampling: "balanced" takes `budget` examples of each class, "natural" draws
+            `budget * n_classes` examples uniformly. Both take `budget` numbers in total:
+            "balanced" from each tenth in turn, "natural" uniformly.
         groups: (n,) the group of each example, if they have any.
 
     Raises:
-        BadInputError: the budget or the sampling is none of these.
+        BadInputError: the budget or the sampling is not one of these.
     """
     check_budget(budget)
     check_known("sampling", sampling, SAMPLINGS)
@@ -149,14 +152,14 @@ def _drawn_of_numbers(
 
 
 def draw_episode(rounds: Rounds, shots: int | Literal["all"]) -> Draw:
-    """Return the labels of a first episode: nothing validates, and nothing is without labels.
+    """Return the labels of the first episode, without a validation and an unlabelled part.
 
     Args:
-        rounds: where episodes lie.
-        shots: labels of each class, or "all" that an episode offers.
+        rounds: where the episodes lie.
+        shots: labels per class, or "all" that an episode offers.
 
     Raises:
-        BadInputError: there is no such number of labels.
+        BadInputError: `shots` is not a possible budget.
     """
     check_budget(shots)
     train, none = rounds.support(0, shots), np.empty(0, dtype=np.int64)
@@ -172,16 +175,16 @@ def draw_episode(rounds: Rounds, shots: int | Literal["all"]) -> Draw:
 
 
 def some_of(labels: Labels, indices: Indices, most: int, seed: int) -> Indices:
-    """Return at most `most` of these indices, a seeded choice: each class in its proportion.
+    """Return at most `most` of these indices, chosen by seed and stratified by class.
 
-    Each class that there is keeps one at least, if `most` allows. Of numbers each tenth by size is
-    kept in proportion. A smaller choice is a part of a larger one.
+    Each class that occurs keeps at least one example, if `most` allows. Numbers are stratified by
+    the tenths of their order. A smaller choice is a subset of a larger one.
 
     Args:
         labels: (n,) class index of every example, or its numbers (n,) or (n, outputs).
-        indices: of those that are chosen among, sorted.
-        most: how many, from 1.
-        seed: the seed block's.
+        indices: the examples to choose from, sorted.
+        most: the largest number to return, at least 1.
+        seed: of the seed block.
     """
     if len(indices) <= most:
         return indices
@@ -197,12 +200,15 @@ def some_of(labels: Labels, indices: Indices, most: int, seed: int) -> Indices:
 
 
 def _in_turn(parts: Indices, rank: Indices, seed: int) -> Indices:
-    """Return one order (n,) over all parts: one example of each in turn, itself in seeded order.
+    """Return each example's place (n,) in one order over all parts.
+
+    The order takes one example of each part per round; each round visits the parts in another
+    seeded order.
 
     Args:
         parts: (n,) the part that each example is in.
         rank: (n,) its place in the seeded order of its part.
-        seed: the seed block's.
+        seed: of the seed block.
     """
     rng = generator(seed, "labels", "turns")
     turns = np.stack([rng.permutation(TENTHS) for _ in range(int(rank.max(initial=0)) + 1)])
@@ -212,14 +218,14 @@ def _in_turn(parts: Indices, rank: Indices, seed: int) -> Indices:
 
 
 def _why_none(may_validate: NDArray[np.bool_]) -> str:
-    """Say why no label validates, of which there are enough: that is only so with groups."""
+    """Return the reason why no label validates although there are enough, as only with groups."""
     if may_validate.any():
         return "none of the labels drawn is in a group that may validate"
     return "each group is all there is of some class"
 
 
 def check_budget(budget: object) -> None:
-    """Raise `BadInputError` unless this is "all" or a whole number of labels a class."""
+    """Raise `BadInputError` unless this is "all" or a number of labels: an integer from 0 on."""
     whole = isinstance(budget, (int, np.integer)) and not isinstance(budget, bool)
     if not (budget == "all" or (whole and int(budget) >= 0)):  # type: ignore[call-overload]
         raise BadInputError(f"labels must be 0, a number of labels a class, or all, not {budget!r}")
@@ -228,8 +234,8 @@ def check_budget(budget: object) -> None:
 def _ranks(labels: Indices, n_classes: int, seed: int, sampling: str) -> Indices:
     """Return each example's place (n,) in the seeded order; comparable within a class.
 
-    Balanced sampling has a stream per class, so that one class's size does not move another's
-    choice. Natural sampling needs one order over all.
+    Balanced sampling has a random stream per class, so that the size of one class does not change
+    the choice in another. Natural sampling needs one order over all classes.
     """
     if sampling == "natural":
         return generator(seed, "labels", "natural").permutation(len(labels))
@@ -243,7 +249,7 @@ def _ranks(labels: Indices, n_classes: int, seed: int, sampling: str) -> Indices
 def _chosen(
     labels: Indices, n_classes: int, budget: int | Literal["all"], rank: Indices, sampling: str
 ) -> tuple[NDArray[np.bool_], dict[str, tuple[int, int]]]:
-    """Return which examples (n,) are labelled, and what there was too little of."""
+    """Return which examples (n,) are labelled, and `Draw.short`: where labels were too few."""
     if budget == "all":
         return np.ones(len(labels), dtype=bool), {}
     if sampling == "natural":
@@ -265,9 +271,10 @@ def _positions_in_class(labels: Indices, n_classes: int, rank: Indices) -> Indic
 
 
 def _validating_groups(labels: Indices, groups: NDArray[np.str_], seed: int) -> list[str]:
-    """Return a fifth of the groups, at least one, in a seeded choice that is alike for all budgets.
+    """Return a fifth of the groups, but at least one, chosen by seed and the same for all budgets.
 
-    A group without which some class would be left with nothing to learn from does not validate.
+    A group never validates if some class would have no example left to learn from; so there may
+    be fewer groups, or none.
     """
     names, group = np.unique(groups, return_inverse=True)
     size = len(names), int(labels.max()) + 1
@@ -286,7 +293,7 @@ def _validating_groups(labels: Indices, groups: NDArray[np.str_], seed: int) -> 
 def _interleaved(
     labels: Indices, n_classes: int, rank: Indices, validates: NDArray[np.bool_]
 ) -> Indices:
-    """Return ranks by which every fifth of a class may validate, as far as there are such."""
+    """Return new ranks: every fifth example of a class is one that may validate, if any is left."""
     new = np.empty_like(rank)
     for c in range(n_classes):
         members = np.flatnonzero(labels == c)
@@ -302,10 +309,10 @@ def _interleaved(
 
 
 def _validates(n: int, n_classes: int, budget: int | Literal["all"]) -> bool:
-    """Tell whether there are labels enough to spare a fifth.
+    """Return whether there are enough labels for a validation part.
 
-    Asked of the pool's size as well, so that for one pool all budgets from ten on answer alike:
-    their training and validation parts are nested too.
+    The pool's size counts as well, so that for one pool the answer is the same for all budgets
+    from ten on: then the training parts are nested, and the validation parts too.
     """
     enough = n >= VALIDATION_FROM * n_classes
     return enough and (budget == "all" or budget >= VALIDATION_FROM)
@@ -314,11 +321,11 @@ def _validates(n: int, n_classes: int, budget: int | Literal["all"]) -> bool:
 def check_some_left(
     labels: NDArray[np.int64], is_test: NDArray[np.bool_], classes: Sequence[str]
 ) -> None:
-    """Raise `BadInputError` if a share to test on takes all there is of a class.
+    """Raise `BadInputError` if the test split takes all examples of a class.
 
     Args:
         labels: (n,) class index of every example.
-        is_test: (n,) whether it is to test on.
+        is_test: (n,) whether the example is in the test split.
         classes: the classes' names.
     """
     lost = np.setdiff1d(labels, labels[~is_test])
@@ -335,10 +342,10 @@ def check_some_left(
 def stratified_split(
     labels: NDArray[np.int64], n_second: int, seed: int, *names: str
 ) -> NDArray[np.bool_]:
-    """Return which examples (n,) go to the second part, each class in proportion.
+    """Return which examples (n,) go to the second part, stratified by class.
 
-    Exactly `n_second` do: what rounding leaves over goes to the classes with the largest
-    remainders, the first ones among equals.
+    Exactly `n_second` do: after rounding down, the classes with the largest remainders get one
+    more each; among equal remainders, the first classes.
     """
     sizes = np.bincount(labels)
     exact = sizes * n_second / len(labels)

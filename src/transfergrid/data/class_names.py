@@ -1,4 +1,7 @@
-"""Classes that are one under two names, or are no class: refused, or told before anything runs."""
+"""Doubtful names of classes: one class under two names, or no class at all.
+
+Clear cases are refused; the others become remarks before anything runs.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ from transfergrid.records.files.spellings import (
 from transfergrid.records.files.whole import whole_number
 
 FEW = 10
-"""One text among so many numbers is looked at."""
+"""Texts among numeric class names are remarked on if they are at most one in this many."""
 UNLABELLED = "-1"
-"""What many programs write for an example without a label."""
+"""The label that many programs write for an example without one."""
 
 
 def check_different(names: Sequence[str], way_out: str) -> None:
-    """Raise `BadInputError`, with this way out, if classes look the same or are one number."""
+    """Raise `BadInputError` if two classes look the same or are one number.
+
+    `way_out` ends the message.
+    """
     twice = alike(names, same)
     if twice:
         raise BadInputError(
@@ -35,10 +41,10 @@ def check_different(names: Sequence[str], way_out: str) -> None:
 
 
 def oddities(names: Sequence[str]) -> list[str]:
-    """Return a line for each thing about classes that a person should look at.
+    """Return remarks on names of classes that the user should check.
 
-    Names near each other, names like missing values, names made up of others (an example with
-    several labels), a text or few among numbers.
+    These are: names that differ only in spelling, names like missing values, names composed of
+    others (an example with several labels), and a few texts among numbers.
     """
     return [
         *_near(names),

@@ -1,4 +1,4 @@
-"""What the classes of a domain are called in texts: their descriptions, or their names."""
+"""The texts that represent the classes of a domain: their descriptions, or their names."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ Descriptions = Annotated[
     Mapping[str, Any], doc("a table of classes, each with a text or a list of texts")
 ]
 _BETWEEN = re.compile(r"(?<=[a-z])(?=[A-Z])|[\W_]+")
-"""What parts words in a name: marks, underscores, a capital within."""
+"""What separates words in a name: punctuation, underscores, a capital after a small letter."""
 
 
 def readable(name: str) -> str:
-    """Return a class's name as words, as `NUM:dist` is "NUM dist"; unchanged if it has none."""
+    """Return a class's name split into words, as `NUM:dist` into "NUM dist"; unchanged without."""
     return " ".join(filter(None, _BETWEEN.split(name))) or name
 
 
 def class_texts(
     classes: Sequence[str], descriptions: Mapping[str, Any] | None, known: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the texts of each class: its descriptions, or its readable name where it has none.
+    """Return the texts of each class: its descriptions or, without any, its readable name.
 
     Args:
         classes: in label order.
         descriptions: by class, a text or several.
-        known: further classes that may be described, as those that are not kept.
+        known: further classes that may have descriptions, such as those that are not kept.
 
     Raises:
-        BadInputError: a class is not there, a text is empty, or two classes have the same one.
+        BadInputError: a described class does not exist, a text is empty, or two classes have the
+            same text.
     """
     told = {str(name): texts for name, texts in (descriptions or {}).items()}
     for name in told:

@@ -1,4 +1,4 @@
-"""Which examples are alike: clusters that are found without labels, and scored by classes."""
+"""Clustering: groups of examples that are found without labels and scored by the classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transfergrid.records.metrics import CLUSTERS
 
 @dataclass(frozen=True)
 class Clustering(Classification):
-    """As many clusters as there are classes, in no order: what agrees with classes is scored.
+    """As many clusters as classes, in any order; their agreement with the classes is scored.
 
-    Only how many classes there are is told to whoever finds clusters. Labels are indices of
-    classes, what is predicted is a share for each cluster, and the likeliest one counts.
+    A strategy is told only the number of classes. Labels are class indices; a prediction is a
+    share for each cluster, and the cluster with the largest share counts.
     """
 
     kind: ClassVar[str] = CLUSTERS
@@ -39,7 +39,7 @@ class Clustering(Classification):
     @property
     @override
     def _scores(self) -> dict[str, Score]:
-        """Agreement below chance counts as none (ARI)."""
+        """The adjusted Rand index may be below 0; as a share it then counts as 0."""
         return {"nmi": _nmi, "ari": _ari}
 
     @override
@@ -48,7 +48,7 @@ class Clustering(Classification):
 
 
 def _nmi(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the mutual information over the mean of both entropies."""
+    """Return the normalised mutual information: divided by the mean of both entropies."""
     from sklearn.metrics import normalized_mutual_info_score
 
     found = normalized_mutual_info_score(labels.cpu().numpy(), predicted.argmax(1).cpu().numpy())
@@ -56,7 +56,10 @@ def _nmi(predicted: Tensor, labels: Tensor) -> Tensor:
 
 
 def _ari(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the share of pairs on which both agree, above chance (Hubert & Arabie 1985)."""
+    """Return the adjusted Rand index: agreement on pairs of examples, corrected for chance.
+
+    Source: Hubert & Arabie 1985.
+    """
     from sklearn.metrics import adjusted_rand_score
 
     found = adjusted_rand_score(labels.cpu().numpy(), predicted.argmax(1).cpu().numpy())

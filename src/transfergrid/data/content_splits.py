@@ -1,4 +1,4 @@
-"""Splits that are chosen by what the examples hold, and groups that no split may cut apart."""
+"""Splits that depend on the examples' contents only, and groups that no split may divide."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from transfergrid.records.errors import BadInputError
 
 NAMED = 3
-"""How many of many things an error message names."""
+"""How many items of a long list an error message names."""
 LONGEST = 120
-"""Characters of each that it shows."""
+"""How many characters of each item it shows."""
 KEPT_GROUPS = 2
-"""So many groups stay in the pool at least, for training and validation to have different ones."""
+"""Least number of groups in the pool, so that training and validation can have different ones."""
 
 
 def share_of_each_class(keys: Sequence[Any], classes: Sequence[str], share: float) -> list[bool]:
-    """Choose a share of each class: the examples whose keys come first.
+    """Choose a share of each class: the examples with the smallest keys.
 
-    With keys that are made from the examples' contents, the choice does not depend on where they
-    lie, how they are named or listed, or on the other classes. At least one example of a class is
-    chosen and one is not, if it has two.
+    If keys are made from the examples' contents, the choice does not depend on their place, name
+    or order, or on other classes. Of a class with two or more examples, at least one is chosen and
+    at least one is not.
 
     Args:
-        keys: what examples are ordered by, one each.
-        classes: the class of each.
+        keys: the sort key of each example.
+        classes: the class of each example.
         share: between 0 and 1.
     """
     members: dict[str, list[int]] = {}
@@ -45,15 +45,15 @@ def share_of_each_class(keys: Sequence[Any], classes: Sequence[str], share: floa
 def share_of_groups(groups: Sequence[str], classes: Sequence[str], share: float) -> list[bool]:
     """Choose whole groups that hold about this share of each class.
 
-    Groups are gone through in an order that only their names settle; one is taken if that brings
-    the counts of the classes nearer to the share (squared distance) and leaves some of every class
-    behind.
+    Groups are visited in an order that depends only on their names. A group is chosen if that
+    brings the counts of the classes nearer to the share (squared distance) and leaves some
+    examples of every class. If none is, the smallest possible group is chosen.
 
     Returns:
-        Of each example, whether it was chosen.
+        For each example, whether it was chosen.
 
     Raises:
-        BadInputError: no group can be spared.
+        BadInputError: there are too few groups, or no group without which every class remains.
     """
     names = {name: i for i, name in enumerate(sorted(set(classes)))}
     counts = {group: np.zeros(len(names)) for group in sorted(set(groups), key=_name_hash)}
@@ -93,10 +93,10 @@ def _name_hash(group: str) -> str:
 
 
 def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) -> None:
-    """Raise unless no group stands on both sides and the pool has two at least.
+    """Raise unless no group is in both splits and the pool has at least two groups.
 
     Raises:
-        BadInputError: the message names the groups and how many they are.
+        BadInputError: the message names the groups and says how many there are.
     """
     test = {group for group, sealed in zip(groups, is_test, strict=True) if sealed}
     pool = {group for group, sealed in zip(groups, is_test, strict=True) if not sealed}
@@ -117,7 +117,7 @@ def check_groups(groups: Sequence[str], is_test: Sequence[bool], column: str) ->
 
 
 def named(things: Sequence[Hashable]) -> str:
-    """Return the first few of many things, separated by commas."""
+    """Return the first `NAMED` items of a list as text, separated by commas."""
     first = [
         name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in map(str, things[:NAMED])
     ]

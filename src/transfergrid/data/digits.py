@@ -15,7 +15,7 @@ N_TEST = 797
 SIZES = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 """Images of each digit."""
 BRIGHTEST = 16
-"""Pixels count the inked dots of a 4 x 4 square."""
+"""The largest pixel value: a pixel counts the inked dots of a 4 x 4 square."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Digits(Domain):
         return tuple("0123456789")
 
     def outline(self) -> Outline:
-        """See `Domain.outline`; told by the sizes alone, without the library."""
+        """See `Domain.outline`; computed from `SIZES`, without the library."""
         labels = np.repeat(np.arange(len(SIZES), dtype=np.int64), SIZES)
         test = stratified_split(labels, N_TEST, 0, "digits", "test")
         return outlined(self.classes, labels[~test], labels[test])
 
     def load(self) -> LoadedDomain:
-        """Return images (n, 8, 8, 1) in 0 to 255."""
+        """Return images (n, 8, 8, 1) with values from 0 to 255."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

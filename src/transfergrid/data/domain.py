@@ -38,53 +38,54 @@ if TYPE_CHECKING:
     from transfergrid.data.task import Task
 
 RANKS = frozenset({"auroc"})
-"""Metrics of whether examples of one class stand above those of others."""
+"""Ranking metrics: undefined on test examples of a single class."""
 Sampling = Literal["balanced", "natural"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 OPTIONAL = ("only", "descriptions")
-"""Keys of every domain that are no part of what it is where they are not given."""
+"""Keys of every domain that belong to its identity only where they are given."""
 
 
 @dataclass(frozen=True)
 class LoadedDomain:
-    """A domain's two splits, ready to be read."""
+    """A domain's two splits, pool and test, ready to be read."""
 
     pool: Examples
     test: Examples
     classes: tuple[str, ...]
-    """None where the labels are numbers."""
+    """Names in label order; empty where the labels are numbers."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Plain values for a cell's record: files left out, copies found, ..."""
     outputs: tuple[str, ...] = ()
-    """What the numbers are called that the labels are; none where they are classes."""
+    """Names of the numbers that are the labels; empty where the labels are classes."""
     attributes: NDArray[np.float32] | None = None
-    """A description of each class, (classes, d), where it has one."""
+    """A description of each class as numbers, (classes, d); None without descriptions."""
     rounds: Rounds | None = None
-    """Where each episode lies in pool and test, where they are made of episodes."""
+    """Where each episode lies in pool and test; None unless they are made of episodes."""
 
     @property
     def task(self) -> Task:
-        """What is predicted of an input."""
-        from transfergrid.data.regression import task_of  # torch, which planning does without
+        """What is predicted for an input."""
+        from transfergrid.data.regression import task_of  # imports torch; planning needs no torch
 
         return task_of(self.classes, self.outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Domain(Component, ABC):
-    """A dataset by its description; nothing is read before it is asked for.
+    """A description of a dataset; no data are read until a method needs them.
 
     Attributes:
-        metric: the score that decides when this domain is a target; of a metric of numbers the
+        metric: the score that decides when this domain is a target; with a metric of numbers the
             labels are numbers.
-        sampling: how `k` labels a class are drawn: "balanced", or "natural" frequencies. Of
-            numbers `k` are drawn in all: evenly from each tenth of them by size, or as they come.
+        sampling: how `k` labels per class are drawn: "balanced", or by "natural" frequencies. With
+            numbers as labels, `k` are drawn in total: "balanced" draws evenly from the ten tenths
+            of the numbers sorted by size, "natural" draws uniformly.
         part_of: names of larger datasets that its examples were taken from, such as "ImageNet-1k":
-            a source that was trained on one of these has seen them.
-        only: names of the classes that are kept, of pool and test alike; None for all. What a
-            subclass says of itself is of all its classes, whatever is kept.
-        descriptions: of classes by name, a text or several each, for strategies that tell classes
-            by texts; a class without any goes by its name, made readable.
+            a source that was trained on one of these has seen these examples.
+        only: names of the classes to keep, in pool and test alike; None keeps all. A subclass's
+            own methods always describe all its classes; the base class cuts their results.
+        descriptions: one or more texts per class, by class name, for strategies that recognise
+            classes by texts; a class without one is represented by its name, made readable.
     """
 
     metric: str = "accuracy"
@@ -96,18 +97,18 @@ class Domain(Component, ABC):
     descriptive: ClassVar[tuple[str, ...]] = ("part_of",)
     modality: ClassVar[str] = "image"
     learnable: ClassVar[bool] = True
-    """Whether its labels say anything about its inputs."""
+    """Whether its labels depend on its inputs, so that there is something to learn."""
     labelled: ClassVar[bool] = True
-    """Whether it has labels; one without any is for sources that learn from inputs alone."""
+    """Whether it has labels; a domain without labels serves sources that learn without them."""
     episodic: ClassVar[bool] = False
-    """Whether it is made of episodes, each with labels and a test of its own."""
+    """Whether it is made of episodes, each with its own labels and its own test examples."""
     of_entries: ClassVar[bool] = False
-    """Whether an example is an entry of a matrix, known by the names of its row and column."""
+    """Whether an example is an entry of a matrix, given by the names of its row and column."""
     tasks: ClassVar[tuple[str, ...]] = (CLASSES,)
-    """What its labels may be, by kinds of task as in `records.metrics`."""
+    """The kinds of task, as in `records.metrics`, that its labels allow."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let what a subclass says of all its classes be of those that are kept, where some are."""
+        """Wrap a subclass's `load`, `outline` and `classes` so that they respect `only`."""
         super().__init_subclass__(**kwargs)
         for name, cut in CUTS.items():
             if name in vars(cls):
@@ -133,78 +134,82 @@ class Domain(Component, ABC):
 
     @classmethod
     def copy_search(cls) -> int:
-        """Return the version of how copies are found; where they are dropped, it decides."""
+        """Return the version of the search for copies; it matters where copies are dropped."""
         return search_version(cls.modality)
 
     @property
     def each(self) -> tuple[Domain, ...]:
-        """The domains that it is made of; alone where it is one."""
+        """The domains that it consists of; itself alone unless it combines several."""
         return (self,)
 
     @property
     def kind(self) -> str:
-        """What it is called where nobody gave it a name."""
+        """Its name where the user gave it none."""
         return type(self).__name__
 
     @property
     def is_described(self) -> bool:
-        """Whether each class has a description, `LoadedDomain.attributes`."""
+        """Whether each class has a description as numbers, `LoadedDomain.attributes`."""
         return False
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """The classes' names in label order; cheap, nothing is decoded or drawn.
+        """The classes' names in label order; cheap, no example is decoded or drawn.
 
-        None where the labels are numbers.
+        Empty where the labels are numbers.
         """
 
     @property
     def class_texts(self) -> tuple[tuple[str, ...], ...]:
-        """The texts of each class in label order, one or more: descriptions, or readable names.
+        """One or more texts of each class in label order: its descriptions, or its readable name.
 
         Raises:
-            BadInputError: a description is of no class, empty, or of two classes.
+            BadInputError: a described class does not exist, a text is empty, or two classes have
+                the same text.
         """
         known = self.whole.classes if self.only is not None else ()
         return class_texts(self.classes, self.descriptions, known)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What the numbers are called that the labels are; none where they are classes."""
+        """Names of the numbers that are the labels; empty where the labels are classes."""
         return ()
 
     @property
     def vector(self) -> tuple[str, ...]:
-        """What the numbers of a vector are called, in their order; none where it holds others."""
+        """Names of the numbers of an input vector, in order; empty where inputs are no vectors."""
         return ()
 
     @property
     def of_numbers(self) -> bool:
-        """Whether its labels are numbers: that is so by a metric of numbers."""
+        """Whether its labels are numbers, which its metric decides."""
         return is_of_numbers(self.metric)
 
     @property
     def task(self) -> Task:
-        """What is predicted of an input."""
-        from transfergrid.data.regression import task_of  # torch, which planning does without
+        """What is predicted for an input."""
+        from transfergrid.data.regression import task_of  # imports torch; planning needs no torch
 
         return task_of(self.classes, self.outputs, self.metric)
 
     @abstractmethod
     def load(self) -> LoadedDomain:
-        """Return the splits; the same ones every time."""
+        """Return the two splits; every call returns the same ones."""
 
     def outline(self) -> Outline:
-        """Return how many examples each class has; asked while planning, so override slow ones."""
+        """Return how many examples each class has.
+
+        Planning calls this. Override it in domains that are slow to load.
+        """
         loaded = self.load()
         return outlined(loaded.classes, loaded.pool.labels, loaded.test.labels)
 
     def check(self) -> None:
-        """Look for everything that would make `load` or `read` fail later.
+        """Check for everything that would make `load` or `read` fail later.
 
         Raises:
-            BadInputError: something about this domain cannot be.
+            BadInputError: something in this domain's configuration or files is wrong.
         """
         known = [name for name, metric in METRICS.items() if metric.decides]
         check_known("metric", self.metric, known)
@@ -218,14 +223,14 @@ class Domain(Component, ABC):
             )
 
     def remarks(self) -> list[str]:
-        """Return lines on what to know of the data before a grid runs; fast after `check`."""
+        """Return remarks on the data to print before a grid runs; fast after `check`."""
         return []
 
     def check_kept(self) -> None:
-        """Raise unless the classes that are kept are there; after `check`.
+        """Raise unless all classes in `only` exist; call it after `check`.
 
         Raises:
-            BadInputError: one of them is not.
+            BadInputError: one of them does not exist, or there are fewer than two.
         """
         if self.only is not None:
             places_of(self.only, self.whole.classes)
@@ -234,7 +239,7 @@ class Domain(Component, ABC):
         """Raise unless the test part can be scored by the metric that decides on this target.
 
         Raises:
-            BadInputError: it has one class only, and the metric compares classes.
+            BadInputError: it has one class only, and the metric ranks examples of several.
         """
         if self.metric not in RANKS:
             return
@@ -251,7 +256,7 @@ class Domain(Component, ABC):
     def featuriser(self) -> Any:
         """Return an unfitted scikit-learn transformer from `Raw` to features (n, d).
 
-        It prepares examples for the classical learner that is shown beside every strategy.
+        It makes the inputs of the classical baseline that is reported beside every strategy.
         """
         from transfergrid.data.entry_features import NamesOfEntries
         from transfergrid.data.features import ImageFeatures
@@ -266,7 +271,7 @@ class Domain(Component, ABC):
 
 
 def _loaded_of(only: Kept, told: LoadedDomain) -> LoadedDomain:
-    """Return the splits as far as they are of these classes."""
+    """Return the splits with the examples of these classes only."""
     kept = places_of(only, told.classes)
     pool, test = (
         Subset(examples, *among(kept, examples.labels)) for examples in (told.pool, told.test)
@@ -283,4 +288,4 @@ def _outline_of(only: Kept, told: Outline) -> Outline:
 
 
 CUTS: dict[str, Callable[[Kept, Any], Any]] = {"load": _loaded_of, "outline": _outline_of}
-"""How what a domain says of all its classes is cut to those that are kept, by who says it."""
+"""By method: the function that cuts its result to the classes in `only`."""

@@ -1,4 +1,4 @@
-"""What generated targets of one number share."""
+"""The base of generated targets for regression of one number."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from transfergrid.records.metrics import NUMBERS
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnNumbers(Domain):
-    """Examples that are made up, each with a number that is to be told.
+    """Generated examples, each with a number to predict.
 
     Attributes:
-        pool_size: examples to learn from.
-        test_size: examples to test on.
-        seed: of what is drawn; the same for all seed blocks.
+        pool_size: number of pool examples.
+        test_size: number of test examples.
+        seed: of the examples; the same for all seed blocks.
     """
 
     metric: str = "mae"
@@ -32,16 +32,16 @@ class DrawnNumbers(Domain):
 
     tasks: ClassVar[tuple[str, ...]] = (NUMBERS,)
     number: ClassVar[str]
-    """What it is called."""
+    """The name of the number."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: its labels are numbers."""
+        """Empty: the labels are numbers."""
         return ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The one number."""
+        """The name of the one number."""
         return (self.number,)
 
     def outline(self) -> Outline:

@@ -1,7 +1,7 @@
-"""Entries of a matrix: each is known by the names of its row and its column, and is a number.
+"""Entries of a matrix: each is a number, given by the names of its row and its column.
 
-Names become whole numbers by their hash, the same in every table: so a user of one matrix is the
-same one in another, and a name that nobody has seen is like no other. Missing entries are absent.
+Names are hashed to whole numbers, the same in every table: a user has the same number in all
+matrices, and an unseen name has a number of its own. Missing entries are simply absent.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from transfergrid.data.examples import Examples, Labels
 
 NAMES = 2
-"""Of an entry: its row's, a user's, and its column's, an item's."""
+"""An entry has two names: that of its row (a user), and that of its column (an item)."""
 
 
 @lru_cache(maxsize=2**20)
 def number_of(name: str) -> int:
-    """Return the number of a name, below 2^63: no two of a million names share one.
+    """Return a name's hash, a whole number below 2^63.
 
-    By the birthday bound they do with a chance of 5e-8.
+    Among a million names two share a number with probability 5e-8 (birthday bound).
     """
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
@@ -33,7 +33,7 @@ class EntryExamples(Examples):
 
     Attributes:
         rows: (n,) the name of each entry's row.
-        columns: (n,) that of its column.
+        columns: (n,) the name of each entry's column.
     """
 
     of_entries = True
@@ -56,21 +56,24 @@ class EntryExamples(Examples):
         ).reshape(-1, NAMES)
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of their names, (len(indices), 2) int64: row, then column."""
+        """Return the numbers of the entries' names, (len(indices), 2) int64: row, then column."""
         return self._read[indices]
 
 
 def users_of(examples: Examples) -> NDArray[np.str_]:
     """Return the name of each entry's row (n,)."""
     whole = getattr(examples, "whole", None)
-    if whole is not None:  # some of them
+    if whole is not None:  # a `Subset`
         return users_of(whole)[examples.places]  # type: ignore[attr-defined]
     assert isinstance(examples, EntryExamples)
     return examples.rows
 
 
 def counts(pool: Examples, test: Examples) -> dict[str, object]:
-    """Return as notes how many rows and columns the pool knows, and how many test entries lack."""
+    """Return as notes the numbers of users, items and entries in the pool, and cold test entries.
+
+    A test entry is cold if its user, or its item, does not occur in the pool.
+    """
     inside, asked = (
         np.asarray(part.read(np.arange(len(part), dtype=np.int64))) for part in (pool, test)
     )

@@ -1,4 +1,4 @@
-"""Entries of a matrix as features for what fills it: the numbers of their names, nothing else."""
+"""Entries of a matrix as features for matrix completion: the numbers of their names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NamesOfEntries(Part):
         return np.asarray(entries, dtype=np.int64)
 
     def kept(self) -> dict[str, Any]:
-        """Return nothing: there is nothing to keep."""
+        """Return an empty state: nothing was fitted."""
         return {}
 
     def restore(self, kept: dict[str, Any]) -> NamesOfEntries:

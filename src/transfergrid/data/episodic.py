@@ -1,4 +1,4 @@
-"""Few-shot tasks as a target: in each a few classes, some examples of each, and questions."""
+"""A target made of few-shot tasks: each has a few classes with support and query examples."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.seeds import generator
 
 SEVERAL = 2
-"""Classes and episodes that there are at least."""
+"""Least number of classes in an episode, and of episodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Episodic(Domain):
     """Episodes over the classes of another domain, which no source should have seen.
 
-    Each draws a few classes, calls them way 1, way 2, ..., and gives some labelled examples of each
-    from the domain's pool (`labels` says how many: the shots); its queries are from the domain's
-    test part. Episodes are the same for all seeds and strategies, so that what is compared has the
-    same support and query; they are the clusters of a verdict, whose items are the queries.
+    Each episode draws a few classes and calls them way 1, way 2, ... Its support, the labelled
+    examples of each class, is from the domain's pool (`labels` is the number of shots); its
+    queries are from the domain's test split. Episodes are the same for all seeds and strategies,
+    so that comparisons share support and query. A verdict's clusters are the episodes, its items
+    the queries.
 
     Source: Vinyals et al. 2016, Matching networks (arXiv 1606.04080), section 2.2.
 
     Attributes:
-        domain: whose classes are drawn.
-        ways: classes of an episode.
-        queries: examples of each class that are asked about.
-        episodes: how many there are.
-        supports: examples of each class that there are to learn from, at most.
+        domain: the domain whose classes are drawn.
+        ways: the number of classes in an episode.
+        queries: the number of query examples per class.
+        episodes: how many episodes there are.
+        supports: the largest number of support examples per class.
         seed: of the episodes.
     """
 
@@ -54,13 +55,13 @@ class Episodic(Domain):
     @property
     @override
     def modality(self) -> str:  # type: ignore[override]
-        """What the domain holds."""
+        """The modality of the domain."""
         return self.domain.modality
 
     @property
     @override
     def classes(self) -> tuple[str, ...]:
-        """Classes have no names of their own: another one is way 1 in each episode."""
+        """Names of ways, because each episode has other classes: another class is way 1."""
         return tuple(f"way {number + 1}" for number in range(self.ways))
 
     @override
@@ -70,7 +71,7 @@ class Episodic(Domain):
         return Outline(self.classes, *((count,) * self.ways for count in rooms))
 
     def _room(self, told: Outline) -> int:
-        """Return how many examples of a class an episode can offer."""
+        """Return how many support examples per class an episode can have."""
         return min(self.supports, *told.pool)
 
     @override

@@ -1,4 +1,4 @@
-"""What the examples of one split are, and the ways to hold them: as an array, decoded, in part."""
+"""The examples of one split: in an array, decoded when read, or a subset of another split."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from transfergrid.data.inputs import Raw
 
 Labels: TypeAlias = NDArray[Any]
-"""(n,) int64 indices of classes; of numbers (n,) or, of several, (n, outputs) float32."""
+"""Class indices (n,) int64; or numbers, float32, (n,) or, with several outputs, (n, outputs)."""
 
 PART_BYTES = 16 * 2**20
-"""Decoded pixels that are held at once; as real numbers they take four times as much."""
+"""Bytes of decoded pixels held in memory at once; as float32 they take four times as much."""
 
 
 class Examples(ABC):
@@ -24,24 +24,28 @@ class Examples(ABC):
     labels: Labels
     """(n,) indices into the domain's classes, or numbers (n,) or (n, outputs)."""
     groups: NDArray[np.str_] | None = None
-    """(n,) the group of each example (patient, hospital, ...), where there are groups."""
+    """(n,) the group of each example (patient, hospital, ...); None without groups."""
     clusters: NDArray[np.str_] | None = None
-    """(n,) what each example depends on (its patient, author, film), where that is declared; one
-    for each example where these are declared independent."""
+    """(n,) the unit whose examples depend on each other (patient, author, film), if declared.
+
+    Where examples are declared independent, each is a cluster of its own."""
 
     of_entries: bool = False
-    """Whether they are entries of a matrix, read as the numbers of two names."""
+    """Whether the examples are entries of a matrix, read as the numbers of two names."""
     are_decoded: bool = False
-    """Whether reading is work that is worth doing once only."""
+    """Whether reading means decoding, which is expensive enough to cache."""
 
     @property
     def kept_whole(self) -> NDArray[np.str_] | None:
-        """Return (n,) what no split may cut apart: clusters, or groups where none are declared."""
+        """Return the unit of each example, (n,), that no split may divide.
+
+        These are the clusters, or the groups where no clusters are declared.
+        """
         return self.groups if self.clusters is None else self.clusters
 
     @property
     def characters(self) -> NDArray[np.int64] | None:
-        """How many characters each example has, (n,), both of a pair together; None of images."""
+        """Characters of each text, (n,), of a pair both together; None if inputs are no texts."""
         return None
 
     def __len__(self) -> int:
@@ -53,28 +57,28 @@ class Examples(ABC):
         """Return these examples and no others, in this order."""
 
     def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
-        """Yield these examples in order, no more at once than memory should hold as they are.
+        """Yield these examples in order, in parts small enough to hold in memory.
 
-        Of texts that is all of them: what they are prepared to is as long as the longest.
+        Texts come in one part, because prepared texts are padded to the longest.
         """
         yield self.read(indices)
 
 
 class DecodedExamples(Examples):
-    """Images that are decoded when they are read; a photo may take 36 MB then."""
+    """Images that are decoded when they are read; a decoded photo may take 36 MB."""
 
     are_decoded = True
 
     @abstractmethod
     def image(self, place: int) -> NDArray[np.uint8]:
-        """Return one image (H, W, C), size and channels as its file has them."""
+        """Return one image (H, W, C) in the size and with the channels of its file."""
 
     def read(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Return a list of images (H, W, C)."""
         return [self.image(int(i)) for i in indices]
 
     def in_parts(self, indices: NDArray[np.int64]) -> Iterator[list[NDArray[np.uint8]]]:
-        """Yield as many images as fit `PART_BYTES`, and one at least."""
+        """Yield parts of about `PART_BYTES`, each with at least one image."""
         part: list[NDArray[np.uint8]] = []
         held = 0
         for i in indices:
@@ -88,12 +92,12 @@ class DecodedExamples(Examples):
 
 
 class Subset(Examples):
-    """Some examples of a split, in their order."""
+    """Some examples of a split, in the order of the given places."""
 
     def __init__(
         self, whole: Examples, places: NDArray[np.int64], labels: Labels | None = None
     ) -> None:
-        """Keep those at these places (n,), under other labels (n,) where such are given."""
+        """Keep the examples at these places (n,), with other labels (n,) where given."""
         self.whole, self.places, self.are_decoded = whole, places, whole.are_decoded
         self.of_entries = whole.of_entries
         self.labels = whole.labels[places] if labels is None else labels
@@ -116,10 +120,10 @@ class Subset(Examples):
 
 
 class Reading(Sequence[Any]):
-    """Chosen examples that are read as often as they are gone through, a part at a time."""
+    """A sequence of chosen examples; each iteration reads them again, one part at a time."""
 
     def __init__(self, examples: Examples, indices: NDArray[np.int64]) -> None:
-        """Keep what is to be read."""
+        """Keep the examples and the indices to read; read nothing yet."""
         self.examples, self.indices = examples, indices
 
     def __len__(self) -> int:
@@ -127,13 +131,13 @@ class Reading(Sequence[Any]):
         return len(self.indices)
 
     def __getitem__(self, place: Any) -> Any:
-        """Return one of them, or a list."""
+        """Return one example, or a list of them for a slice."""
         if isinstance(place, slice):
             return list(self.examples.read(self.indices[place]))
         return self.examples.read(self.indices[[place]])[0]
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield them in order."""
+        """Yield the examples in order."""
         for part in self.examples.in_parts(self.indices):
             yield from part
 
@@ -153,7 +157,7 @@ class ArrayExamples(Examples):
         return self.images[indices]
 
     def in_parts(self, indices: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        """Yield as many images as fit `PART_BYTES`, and one at least."""
+        """Yield parts of at most `PART_BYTES`, each with at least one image."""
         at_once = max(1, PART_BYTES // max(1, self.images[:1].nbytes))
         for start in range(0, len(indices), at_once):
             yield self.read(indices[start : start + at_once])

@@ -1,4 +1,4 @@
-"""Pixels as features for the classical learner; imports scikit-learn, so import it late."""
+"""Pixels as features of the classical baseline; imports scikit-learn, so import it late."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from transfergrid.data.inputs import Raw
 from transfergrid.records.component import Part
 
 LARGEST_SIDE = 4096
-"""Pixels, and channels, beyond which nobody meant it."""
+"""Largest plausible side in pixels, and number of channels."""
 
 
 class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc]
-    """Images at one small square size, flattened, in 0 to 1.
+    """Images resized to one small square, flattened, with values from 0 to 1.
 
-    `fit` settles the side (the images' own, at most `max_side` pixels) and the channels (as many
-    as the image with most has, so three as soon as one image has colours), so that images of
-    unequal kinds fit one matrix.
+    `fit` decides the side (that of the largest image, at most `max_side` pixels) and the number of
+    channels (the largest of all images, so three if one image has colours). Thus images of
+    different kinds fit into one matrix.
     """
 
     def __init__(self, max_side: int = 32) -> None:
         self.max_side = max_side
 
     def fit(self, images: Raw, labels: Any = None) -> ImageFeatures:
-        """Look at the sizes of images (H, W, C); labels are not used."""
-        shapes = {image.shape for image in images}  # gone through once: they may be decoded now
+        """Find the side and the channels of images (H, W, C); labels are not used."""
+        shapes = {image.shape for image in images}  # one pass: each may decode the images
         self.side_ = min(self.max_side, max(max(shape[:2]) for shape in shapes))
         self.channels_ = max(shape[2] for shape in shapes)
         return self
@@ -39,11 +39,11 @@ class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc
         return np.stack([self._features(image) for image in images])
 
     def kept(self) -> dict[str, Any]:
-        """Return what `fit` settled as plain JSON values."""
+        """Return the fitted state as plain JSON values."""
         return {"side": self.side_, "channels": self.channels_}
 
     def restore(self, kept: dict[str, Any]) -> ImageFeatures:
-        """Be fitted as the features were that `kept` this."""
+        """Restore the fitted state from the output of `kept`."""
         self.side_, self.channels_ = int(kept["side"]), int(kept["channels"])
         if not (0 < self.side_ <= LARGEST_SIDE and 0 < self.channels_ <= LARGEST_SIDE):
             raise ValueError(f"features of {self.side_} pixels and {self.channels_} channels")
@@ -61,8 +61,9 @@ class ImageFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc
 def _adapted(image: NDArray[np.uint8], channels: int) -> list[Image.Image]:
     """Return an image (H, W, C) as `channels` grey pictures.
 
-    One channel is repeated; three become their luma for one, and any others their mean; of more
-    than `channels` the first ones are taken, and fewer are filled up with their mean.
+    A single channel is repeated. If one channel is wanted, three become their luma, and any other
+    number becomes the mean. Otherwise surplus channels are dropped from the end, and missing ones
+    are filled with the mean.
     """
     bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(image, 2, 0)]
     if len(bands) == 3 and channels == 1:

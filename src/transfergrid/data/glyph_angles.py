@@ -1,4 +1,4 @@
-"""Printed characters that are turned, and by how much: an image target of one number."""
+"""Rotated printed characters: a generated image target for regression of the angle."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from transfergrid.data.glyphs import (
 from transfergrid.records.seeds import generator
 
 HEIGHT = (0.7, 0.95)
-"""Of a glyph, as a share of the image's side."""
+"""Range of the size of a glyph's longer side, as a share of the image's side."""
 
 Angle = Annotated[float, Interval(gt=0, le=180), doc("an angle from 0 to 180")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlyphAngles(DrawnNumbers):
-    """Light printed characters on black, each turned by an angle that is to be told.
+    """Light printed characters on black, each rotated by an angle, which is the label.
 
-    Angles are drawn evenly from one side to the other, whatever the character; a positive one turns
-    to the left. Which character it is tells nothing of the angle.
+    Angles are drawn uniformly and independently of the character; a positive angle turns to the
+    left.
 
     Attributes:
-        characters: that are drawn, all as often.
-        most: largest angle, degrees.
+        characters: the characters to draw, with equal probability.
+        most: the largest angle to either side, in degrees.
         size: height and width in pixels.
     """
 

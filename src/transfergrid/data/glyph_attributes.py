@@ -1,4 +1,4 @@
-"""What a printed character is made of: the descriptions that classes of glyphs have."""
+"""Features of printed characters, which describe the classes of glyphs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ SHAPES = {
     "flat top": "BDEFPRTZ57",
     "zigzag": "MNWZ2",
 }
-"""Of which characters each is true, of capitals and digits as sans-serif fonts print them."""
+"""By attribute: the capitals and digits that have it, in sans-serif fonts."""
 NAMES = tuple(SHAPES)
 
 
 def are_described(characters: Sequence[str]) -> bool:
-    """Return whether something is known of each of the characters."""
+    """Return whether each of the characters has at least one attribute."""
     return all(any(char in holds for holds in SHAPES.values()) for char in characters)
 
 
 def attributes_of(characters: Sequence[str]) -> NDArray[np.float32]:
-    """Return what is true of each character, (characters, attributes), 1 or 0."""
+    """Return the attributes of each character, (characters, attributes), 1 or 0."""
     rows = [[char in holds for holds in SHAPES.values()] for char in characters]
     return np.array(rows, dtype=np.float32)

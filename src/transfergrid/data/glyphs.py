@@ -1,4 +1,4 @@
-"""Printed characters under random affine maps: a labelled source domain that costs nothing."""
+"""Printed characters under random affine maps: a generated labelled domain without downloads."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ FONTS = (
 """Matplotlib's text fonts, by file name; its symbol and mathematics fonts are left out."""
 
 CANVAS = 96
-"""Side in pixels of the square that a glyph is drawn on once."""
+"""Side in pixels of the square canvas on which each glyph is drawn once."""
 INK = 64
-"""Longer side of a glyph's own box on that square."""
+"""Longer side, in pixels, of a glyph's bounding box on that canvas."""
 OVERSAMPLE = 4
-"""Maps are applied at this multiple of the final size, then averaged down."""
+"""Maps are applied at this multiple of the final size; then the image is averaged down."""
 
 MAX_ROTATION = np.deg2rad(15)
 MAX_SHEAR = 0.3
 MAX_SHIFT = 0.06
 """As a share of the image's side."""
 HEIGHT = (0.8, 1.05)
-"""Of a glyph, as a share of the image's side."""
+"""Range of a glyph's height, as a share of the image's side."""
 ASPECT = (0.75, 1.15)
-"""By how much a glyph is made narrower or wider than its font has it."""
+"""Range of the factor by which a glyph's width is changed, relative to its font."""
 CONTRAST = (0.6, 1.0)
-"""Brightness of the strokes; the background is black."""
+"""Range of the strokes' brightness; the background is black."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,12 @@ class Glyphs(Domain):
     """Light printed characters on black, from the fonts that matplotlib ships.
 
     Attributes:
-        characters: one class each, in this order.
+        characters: each is a class, in this order.
         size: height and width in pixels.
         per_class: pool examples of each class.
         test_per_class: test examples of each class.
         seed: of the maps; the same for all seed blocks.
-        inverted: dark on white instead, which is what a source of the same shapes may look like.
+        inverted: draw dark characters on white instead, a shift between source and target.
     """
 
     characters: str = "0123456789"
@@ -78,7 +78,7 @@ class Glyphs(Domain):
 
     @property
     def is_described(self) -> bool:
-        """Whether it is known what each character is made of."""
+        """Whether each character has attributes; see `glyph_attributes`."""
         return are_described(self.characters)
 
     def check(self) -> None:
@@ -93,7 +93,7 @@ class Glyphs(Domain):
         return Outline(self.classes, (self.per_class,) * n, (self.test_per_class,) * n)
 
     def load(self) -> LoadedDomain:
-        """Return images (n, size, size, 1), as many of each class."""
+        """Return images (n, size, size, 1), the same number of each class."""
         fonts = fonts_with(self.characters)
         drawn = {char: [draw_large(char, font) for font in fonts] for char in self.characters}
         pool = self._part("pool", self.per_class, drawn)
@@ -105,7 +105,7 @@ class Glyphs(Domain):
     def _part(
         self, name: str, per_class: int, drawn: dict[str, list[Image.Image]]
     ) -> ArrayExamples:
-        """Draw one split; each character has a stream of its own."""
+        """Draw one split; each character has its own random stream."""
         shape = (len(drawn), per_class, self.size, self.size, 1)
         images = np.empty(shape, dtype=np.uint8)
         for c, (character, glyphs) in enumerate(drawn.items()):
@@ -149,7 +149,7 @@ def _has_all(font: FT2Font, characters: str) -> bool:
 
 
 def draw_large(character: str, font: Path) -> Image.Image:
-    """Return a grey image (CANVAS, CANVAS), the glyph's box centred, its longer side INK."""
+    """Return a grey image (CANVAS, CANVAS) with the glyph's box centred and its longer side INK."""
     from PIL import Image, ImageDraw, ImageFont
 
     large = Image.new("L", (4 * CANVAS, 4 * CANVAS))
@@ -180,7 +180,7 @@ def warped(glyph: Image.Image, size: int, rng: np.random.Generator) -> NDArray[n
 
 
 def _output_to_canvas(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw the map (2, 3) from an output pixel to the place on the canvas that it shows."""
+    """Draw a random affine map (2, 3) from pixels of the output to points of the canvas."""
     angle = rng.uniform(-MAX_ROTATION, MAX_ROTATION)
     shear = rng.uniform(-MAX_SHEAR, MAX_SHEAR)
     height = rng.uniform(*HEIGHT) * side / INK

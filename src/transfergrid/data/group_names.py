@@ -1,4 +1,4 @@
-"""Groups (patients, speakers, authors) under one name each, so that none is on both sides."""
+"""One name for each group (patient, speaker, author), so that no group is in both splits."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.spellings import alike, is_missing, listed, near, same, shown
 
 Alike = Literal["refuse", "merge", "keep"]
-"""What is done with names that are near."""
+"""What to do with names that differ only slightly."""
 MANY = 10
-"""So many rows at least, before groups of one row each are worth a word."""
+"""Least number of rows for a remark that every row is a group of its own."""
 
 
 @checked
 def named_once(groups: Sequence[str], column: str, mode: Alike) -> tuple[list[str], list[str]]:
-    """Return each example's group under one name a group, and what should be said of that.
+    """Return each example's group under one name per group, and remarks on what was merged.
 
-    Names that look the same and one whole number in two spellings (7 and 7.0) are one group; if
-    they were two, it costs a choice of splits, and taking them for two would cost the result. Names
-    that differ in case, leading zeros or separators (P7 and p7, 007 and 7) are for a person to
-    judge.
+    Names that look the same, or are one whole number in two spellings (7 and 7.0), are one group.
+    If they really are two, merging only restricts the splits; if they are one, keeping them apart
+    would spoil the result. Whether names that differ in case, leading zeros or separators (P7 and
+    p7, 007 and 7) are one group is for the user to decide.
 
     Args:
-        groups: of each example, as the table has them.
-        column: where they are from, for errors.
-        mode: with names that are merely near: "refuse", or "merge" them, or "keep" them apart.
+        groups: of each example, as in the table.
+        column: of the groups, for errors.
+        mode: for such doubtful names: "refuse" them, "merge" them, or "keep" them apart.
 
     Raises:
-        BadInputError: names are near, and nobody said whether they are one.
+        BadInputError: names are doubtful, and the mode is "refuse".
     """
     name_of, told = _joined(groups, same), []
     if name_of:
@@ -50,7 +50,7 @@ def named_once(groups: Sequence[str], column: str, mode: Alike) -> tuple[list[st
 
 
 def _joined(groups: Sequence[str], key: Callable[[str], str]) -> dict[str, str]:
-    """Return the plainest name of every group that has another one under this key."""
+    """Map names to the plainest name with the same key, where that is another name."""
     sets = alike(groups, key)
     return {name: spelled[0] for spelled in sets for name in spelled[1:]}
 
@@ -60,7 +60,7 @@ def _told(sets: Sequence[Sequence[str]], column: str, why: str) -> str:
 
 
 def _missing(groups: Sequence[str], column: str) -> list[str]:
-    """Say which groups look like no group at all."""
+    """Return a remark on each group whose name looks like a missing value."""
     return [
         f"group {shown(name)} of {column!r} looks like a missing value: its "
         f"{groups.count(name)} rows stay together as if they were one group"
@@ -70,7 +70,7 @@ def _missing(groups: Sequence[str], column: str) -> list[str]:
 
 
 def alone(groups: Sequence[str], column: str) -> list[str]:
-    """Say so where every example is a group of its own."""
+    """Return a remark if every example is a group of its own."""
     if len(set(groups)) < len(groups) or len(groups) < MANY:
         return []
     return [f"every row is a group of its own in {column!r}: it keeps nothing together"]

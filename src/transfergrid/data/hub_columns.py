@@ -1,4 +1,4 @@
-"""Columns of datasets of the Hugging Face library, found by name or by kind, and read as text."""
+"""Columns of Hugging Face datasets: found by name or kind, and read as text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from transfergrid.records.errors import BadInputError, did_you_mean
 
 
 def texts_of(split: Any, spelled: str, name: str) -> list[str | None]:
-    """Return a column of groups, of which none may be empty.
+    """Return a column of groups as text; no row may be empty.
+
+    Args:
+        split: of a dataset.
+        spelled: the column's name.
+        name: of the split, for errors.
 
     Raises:
-        BadInputError: there is no such column, or it has nothing in some row.
+        BadInputError: there is no such column, or a row of it is empty.
     """
     column = known_column(spelled, split.features, name)
     found = [as_text(value) for value in split[column]]
@@ -23,17 +28,17 @@ def texts_of(split: Any, spelled: str, name: str) -> list[str | None]:
 
 
 def label_text(value: Any, names: Sequence[str] | None) -> str | None:
-    """Return a label as text; None where there is none, which class labels say by -1."""
+    """Return a label as text; None without a label, for which class labels have -1."""
     if names is None or value is None:
         return as_text(value)
     return names[value] if 0 <= value < len(names) else None
 
 
 def known_column(column: str, features: Any, where: str) -> str:
-    """Return the column, if it is there.
+    """Return the column's name unchanged if there is such a column; `where` is for the message.
 
     Raises:
-        BadInputError: it is not.
+        BadInputError: there is no such column.
     """
     if column not in features:
         raise BadInputError(f"{where} has no column {column!r}{did_you_mean(column, features)}")
@@ -41,7 +46,12 @@ def known_column(column: str, features: Any, where: str) -> str:
 
 
 def only_column(kind: str, found: Sequence[str], features: Any) -> str:
-    """Return the one column of a kind.
+    """Return the only column of a kind.
+
+    Args:
+        kind: "text" or "image", for the message.
+        found: the columns of this kind.
+        features: all columns, for the message.
 
     Raises:
         BadInputError: there are several, or none.

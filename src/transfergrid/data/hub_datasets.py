@@ -12,24 +12,24 @@ from transfergrid.records.files.fingerprints import existing
 from transfergrid.records.tracking.network import hub_answers
 
 SAVED = ("dataset_dict.json", "state.json")
-"""Files that `save_to_disk` leaves in a folder: of several splits, of one."""
+"""Files that `save_to_disk` writes into a folder: for several splits, for one split."""
 
 
 def read_splits(
     dataset: str | None, folder: str | None, config: str | None, revision: str | None
 ) -> dict[str, Any]:
-    """Return the splits there are, by name; what is downloaded once is found again.
+    """Return a dataset's splits by name; downloads are cached.
 
-    No code of a dataset's is run: `datasets` has had no way to since version 4.
+    A dataset's own code is never run: the library `datasets` cannot do so since version 4.
 
     Args:
         dataset: a dataset's name on the hub.
-        folder: a folder instead: as `save_to_disk` leaves it, or of Parquet, CSV, JSON or images.
-        config: which of the dataset's configurations.
+        folder: a folder instead: written by `save_to_disk`, or with Parquet, CSV, JSON or images.
+        config: the name of one of the dataset's configurations.
         revision: a branch, tag or commit on the hub.
 
     Raises:
-        BadInputError: there is no such dataset, it cannot be had now, or the library is missing.
+        BadInputError: there is no such dataset, it cannot be fetched, or the library is missing.
     """
     library = _library()
     if (dataset is None) == (folder is None):
@@ -43,7 +43,7 @@ def read_splits(
                 found = library.load_dataset(dataset, config, revision=revision)
     except BadInputError:
         raise
-    except Exception as error:  # of the library and its readers: nearly anything
+    except Exception as error:  # the library and its readers raise nearly anything
         raise _refused(spelled, error, is_local=folder is not None) from error
     return dict(found) if isinstance(found, dict) else {"train": found}
 
@@ -66,7 +66,7 @@ def _in_folder(library: Any, root: Path, config: str | None) -> Any:
 
 @contextmanager
 def _offline(library: Any, is_offline: bool) -> Iterator[None]:
-    """Let the library look on this disk only, where no server would answer anyway."""
+    """Make the library use only its cache on disk inside the context, if `is_offline`."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE, library.config.HF_HUB_OFFLINE

@@ -1,4 +1,4 @@
-"""Any dataset of the Hugging Face library with a column of texts or images, and one of labels."""
+"""Any Hugging Face dataset with a column of texts or images and a column of labels."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from transfergrid.records.files.fingerprints import fingerprint
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
 LABELS = ("label", "labels")
-"""What a column of labels is called, where several could be one."""
+"""Default names of the column of labels."""
 KEPT = 4
 _KEPT: dict[str, Rows] = {}
 
@@ -56,21 +56,21 @@ _KEPT: dict[str, Rows] = {}
 class HuggingFaceData(Domain):
     """A dataset of the hub or of a folder; its `train` and `validation` splits are the pool.
 
-    Rows are ordered by what they hold, as in tables.
+    Rows are ordered by their contents, as in tables.
 
     Attributes:
         dataset: its name on the hub, such as "stanfordnlp/sst2".
-        folder: a folder instead: as `save_to_disk` leaves it, or of Parquet files.
-        config: which of its configurations, where it has several.
+        folder: a folder instead: written by `save_to_disk`, or with Parquet files.
+        config: the name of its configuration, if it has several.
         revision: a branch, tag or commit.
-        label: the column of labels; by default "label", or the only one of class labels. With a
-            metric of numbers a column of these.
+        label: the column of labels; by default "label" or "labels", or the only column of class
+            labels. With a metric of numbers, a column of numbers.
         test_split: share of each class to test on, or the name of a split such as validation.
-        cluster_column: see `TableDomain`; so is `group_column`.
-        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
+        cluster_column: see `TableDomain`; `group_column` likewise.
+        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" leaves
             these copies out of the pool.
-        alike_groups: of groups or clusters such as P7 and p7 or 007 and 7: "refuse" them, "merge"
-            them to one each, or "keep" them apart.
+        alike_groups: for groups or clusters such as P7 and p7, or 007 and 7: "refuse" them,
+            "merge" them into one, or "keep" them apart.
     """
 
     dataset: str | None = None
@@ -88,7 +88,7 @@ class HuggingFaceData(Domain):
     content_addressed: ClassVar[bool] = True
     descriptive: ClassVar[tuple[str, ...]] = (
         *Domain.descriptive,
-        "alike_groups",  # moves the content where it matters
+        "alike_groups",  # where it matters, the content differs
     )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
     tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
@@ -102,11 +102,11 @@ class HuggingFaceData(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As the label column's feature lists them, else its values sorted."""
+        """The classes as listed by the label column's feature, or else its sorted values."""
         return self._rows().classes
 
     def content(self) -> str:
-        """See `Component.content`: the rows, wherever they are from."""
+        """See `Component.content`: of the rows, wherever they come from."""
         return self._rows().content()
 
     def check(self) -> None:
@@ -115,16 +115,16 @@ class HuggingFaceData(Domain):
         self.load()
 
     def outline(self) -> Outline:
-        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        """See `Domain.outline`; copies that "drop" leaves out of the pool still count."""
         rows = self._rows()
         return outlined(rows.classes, rows.labels(rows.pool), rows.labels(rows.test))
 
     def remarks(self) -> list[str]:
-        """See `Domain.remarks`: what is odd about the names of groups."""
+        """See `Domain.remarks`: odd names of groups."""
         return [f"{self._spelled}: {line}" for line in self._rows().notes.get(REMARKS, ())]
 
     def load(self) -> LoadedDomain:
-        """Return the splits in an order that only their contents settle."""
+        """Return the splits, in an order that depends only on their contents."""
         rows = self._rows()
         pool, test = (self._part(rows, part) for part in (rows.pool, rows.test))
         loaded = LoadedDomain(pool, test, rows.classes, rows.notes, self.outputs)
@@ -133,7 +133,7 @@ class HuggingFaceData(Domain):
 
     @property
     def _reading(self) -> str:
-        """How the same content is read, where there are several ways."""
+        """The setting for reading the content, if the same content can be read in several ways."""
         return ""
 
     def _part(self, rows: Rows, part: Sequence[Row]) -> Examples:
@@ -148,20 +148,20 @@ class HuggingFaceData(Domain):
 
     @abstractmethod
     def _columns(self, features: Any) -> tuple[str, ...]:
-        """Return the columns that make an example."""
+        """Return the columns of an example's input."""
 
     @abstractmethod
     def _inputs(self, split: Any, columns: Sequence[str]) -> list[Input]:
-        """Return what each row of a split holds in these columns."""
+        """Return the input of each row of a split, from these columns."""
 
     @abstractmethod
     def _examples(
         self, values: list[Any], labels: Labels, groups: NDArray[np.str_] | None
     ) -> Examples:
-        """Return these inputs, ready to be read."""
+        """Return examples with these inputs."""
 
     def _rows(self) -> Rows:
-        """Return the rows; those of the last few datasets are kept, for reading takes seconds."""
+        """Return the rows, cached for the last few datasets, because reading takes seconds."""
         stamp = None if self.folder is None else fingerprint(self.folder)
         key = json.dumps([type(self).__qualname__, asdict(self), stamp], default=list)
         if key not in _KEPT:
@@ -255,8 +255,8 @@ class HuggingFaceText(HuggingFaceData):
     """Texts, or pairs of texts.
 
     Attributes:
-        text: the column of texts; by default the only one there is.
-        pair: the column of second texts, where an example is a pair, such as two sentences.
+        text: the column of texts; by default the only such column.
+        pair: the column of second texts, if examples are pairs, such as two sentences.
     """
 
     text: str | None = None
@@ -300,9 +300,9 @@ class HuggingFaceImages(HuggingFaceData):
     """Images of any sizes.
 
     Attributes:
-        image: the column of images; by default the only one there is.
-        brightest: the value that is white in images of more than 8 bits, where it is not clear.
-        darkest: the value that is black there; 0 by default.
+        image: the column of images; by default the only such column.
+        brightest: the value of white in images of more than 8 bits, if it is not clear.
+        darkest: the value of black in these; 0 by default.
     """
 
     image: str | None = None
@@ -312,7 +312,7 @@ class HuggingFaceImages(HuggingFaceData):
     optional: ClassVar[tuple[str, ...]] = (*HuggingFaceData.optional, "brightest", "darkest")
 
     def check(self) -> None:
-        """See `HuggingFaceData.check`; makes sure that it is clear what is white in the images."""
+        """See `HuggingFaceData.check`; raises if it is not clear which value is white."""
         super().check()
         rows, scale = self._rows(), scale_of(self.darkest, self.brightest)
         parts = {"the pool": rows.pool, "test": rows.test}
@@ -349,7 +349,7 @@ class HuggingFaceImages(HuggingFaceData):
 
 
 def _input(image: Stored) -> Input:
-    """Return an image as its bytes, the file that they are in, or its place in the table."""
+    """Return an image as input: its file's bytes if they are few, its path, or its place."""
     found = image.get()
     if not found:
         raise BadInputError(f"row {image.place} has nothing in column {image.column!r}")

@@ -27,20 +27,20 @@ from transfergrid.records.files.fingerprints import content_hashes, existing, vi
 
 @dataclass(frozen=True)
 class Files:
-    """The images of one split: relative path, and class name, of each."""
+    """The images of one split: the relative path and the class name of each."""
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
 
     def only(self, keep: Iterable[bool]) -> Files:
-        """Return those for which `keep` is true."""
+        """Return the images for which `keep` is true."""
         kept = [(n, c) for n, c, k in zip(self.names, self.classes, keep, strict=True) if k]
         return Files(tuple(n for n, _ in kept), tuple(c for _, c in kept))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is in the folder; nothing of it was decoded."""
+    """The contents of the folder; no image has been decoded."""
 
     root: Path
     layout: Layout
@@ -54,7 +54,7 @@ class Listing:
         return (*self.pool.names, *self.test.names)
 
     def unused(self) -> list[str]:
-        """Say how much is passed over, with examples; hidden files are not counted."""
+        """Return remarks on what is not used, with examples; hidden files are not counted."""
         used, inside = set(self.everything), (*self.layout.pool, *self.layout.test)
         told = (
             ("image", "outside the class folders", [n for n in self.kinds.images if n not in used]),
@@ -71,18 +71,18 @@ class Listing:
 class ImageFolder(Domain):
     """One folder per class, below `root` or below its train, val and test folders.
 
-    Training and validation folders are the pool together; validation is drawn from the labels
-    that a cell is given.
+    Training and validation folders form the pool together; a cell's validation part is drawn from
+    its given labels.
 
     Attributes:
         root: the folder.
-        test_split: what to test on where there is no test folder: a share of each class between
-            0 and 1, or the name of a folder such as "val".
+        test_split: what to test on if there is no test folder: a share of each class between 0
+            and 1, or the name of a folder such as "val".
         skip_broken: leave out and count images that do not decode, instead of refusing.
         duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
             copies out of the pool.
-        brightest: the value that is white in images of more than 8 bits, where it is not clear.
-        darkest: the value that is black there; 0 by default.
+        brightest: the value of white in images of more than 8 bits, if it is not clear.
+        darkest: the value of black in these; 0 by default.
     """
 
     root: str
@@ -103,7 +103,10 @@ class ImageFolder(Domain):
         return tuple(sorted({c for split in layout.pool for c in folders(root, split)}))
 
     def amendments(self) -> dict[str, Any]:
-        """Say which images are used that the first release, going by their names, passed over."""
+        """Return a hash of the images that the first release ignored because of their names.
+
+        Empty if there are none.
+        """
         try:
             listing = self._listing()
         except BadInputError:
@@ -115,14 +118,14 @@ class ImageFolder(Domain):
         return {"later_images": sha256(told.encode()).hexdigest()[:16]} if hashes else {}
 
     def check(self) -> None:
-        """See `Domain.check`; decodes every image once, and remembers which were sound."""
+        """See `Domain.check`; decodes every image once, and caches the verdicts."""
         super().check()
         self._splits()
         if self.duplicates == "drop":
-            self.load()  # finds the classes of which nothing would be left
+            self.load()  # raises if a class would be left without examples
 
     def remarks(self) -> list[str]:
-        """See `Domain.remarks`: what is in the folder and is not used."""
+        """See `Domain.remarks`: which contents of the folder are not used."""
         listing = self._listing()
         everything, scale = listing.everything, scale_of(self.darkest, self.brightest)
         broken = looked_at(listing.root, everything, self.root, self.skip_broken, scale).broken
@@ -132,7 +135,7 @@ class ImageFolder(Domain):
         return [f"{self.root}: not used are {'; '.join(told)}"] if told else []
 
     def outline(self) -> Outline:
-        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        """See `Domain.outline`; copies that "drop" leaves out of the pool still count."""
         _, pool, test, _ = self._splits()
         classes = self.classes
         return outlined(classes, _labels(pool, classes), _labels(test, classes))
@@ -150,7 +153,7 @@ class ImageFolder(Domain):
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.root)
 
     def _splits(self) -> tuple[Path, Files, Files, dict[str, Any]]:
-        """Return the root, the pool's files, the test split's, and what is worth noting."""
+        """Return the root, the files of pool and test split, and notes for the record."""
         listing = self._listing()
         root, layout, pool, test = listing.root, listing.layout, listing.pool, listing.test
         self._check_classes(pool, test)
@@ -191,7 +194,7 @@ class ImageFolder(Domain):
         return root, find_layout(self.root, root, self.test_split)
 
     def _check_classes(self, pool: Files, test: Files) -> None:
-        """Refuse what the folders' names alone show to be wrong."""
+        """Raise if the names of class folders, or a lack of images in them, show a mistake."""
         classes = self.classes
         if len(classes) < 2:
             raise BadInputError(
@@ -209,7 +212,7 @@ class ImageFolder(Domain):
             raise BadInputError(f"{self.root}: test has classes that train lacks: {', '.join(new)}")
 
     def _hint(self) -> str:
-        """Say where the classes may be, if there is only one folder and it has folders."""
+        """Return a hint where the classes may be, if the only class folder contains folders."""
         root, layout = self._layout()
         split = layout.pool[0]
         inner = [f"{split}/{name}".strip("/") for name in folders(root, split)]
@@ -221,7 +224,7 @@ class ImageFolder(Domain):
         )
 
     def _check_splits(self, pool: Files, test: Files) -> None:
-        """Refuse splits of which nothing is left."""
+        """Raise if a class of the pool, or the test split, has no images left."""
         lost = sorted(set(self.classes) - set(pool.classes))
         if lost:
             raise BadInputError(f"{self.root}: all images of class {lost[0]!r} are broken")
@@ -231,7 +234,7 @@ class ImageFolder(Domain):
 
 
 def _files(names: Iterable[str], splits: tuple[str, ...]) -> Files:
-    """Return the files that lie in some class folder of these splits, in the order of `names`."""
+    """Return the files that are in class folders of these splits, in the order of `names`."""
     found, classes = [], []
     for name in names:
         inner = [name.removeprefix(f"{split}/") for split in splits if _lies_in(name, split)]

@@ -1,4 +1,4 @@
-"""Images whose paths and labels stand in a table."""
+"""Images whose paths and labels are in a table."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from transfergrid.records.files.tables import Table
 
 
 class Image(NamedTuple):
-    """An image of a row."""
+    """The image of a row."""
 
     file: Path
     depth: Depth | None
-    """Where it has more than 8 bits."""
+    """Its pixel values, if it has more than 8 bits; else None."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class ImageTable(TableDomain):
     """A table of images' paths: CSV, JSON lines, Parquet, ...; see `TableDomain` for its splits.
 
     Attributes:
-        file: the table, or a folder of them.
+        file: the table, or a folder of tables.
         path: the column of paths.
-        label: the column of labels; of numbers one, or several.
-        root: the folder that paths start from; by default the one that the table lies in.
+        label: the column of labels; with numbers as labels, one column or several.
+        root: the folder to which paths are relative; by default the table's folder.
         skip_broken: leave out and count images that do not decode, instead of refusing.
-        brightest: the value that is white in images of more than 8 bits, where it is not clear.
-        darkest: the value that is black there; 0 by default.
+        brightest: the value of white in images of more than 8 bits, if it is not clear.
+        darkest: the value of black in these; 0 by default.
     """
 
     file: str
@@ -60,11 +60,11 @@ class ImageTable(TableDomain):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The path."""
+        """The column of paths."""
         return (self.path,)
 
     def facts(self) -> dict[str, Any]:
-        """See `TableDomain.facts`; what is in the images is remembered image by image."""
+        """See `TableDomain.facts`; facts are cached for each image, not for the table."""
         return dict(json.loads(self.measured()))
 
     def inputs(self, table: Table) -> list[Input | None]:
@@ -82,7 +82,7 @@ class ImageTable(TableDomain):
         return [made.get(places[name]) for name in typed]
 
     def _places(self, root: Path, typed: Iterable[str], spelled: str) -> dict[str, str]:
-        """Return the file that each name in the table means, from the root."""
+        """Return the file, relative to the root, of each name in the table."""
         below = Places(root)
         try:
             found = {name: below.find(name) for name in typed}
@@ -99,7 +99,7 @@ class ImageTable(TableDomain):
 
     @property
     def reading(self) -> str:
-        """What was said to be black and white."""
+        """The given values of black and white."""
         return self._scale.spelled
 
     @property
@@ -107,7 +107,7 @@ class ImageTable(TableDomain):
         return scale_of(self.darkest, self.brightest)
 
     def rows(self) -> Rows:
-        """See `TableDomain.rows`; makes sure that it is clear what is white in the images."""
+        """See `TableDomain.rows`; raises if it is not clear which value is white in the images."""
         rows = super().rows()
         depths = {
             name: [row.input.value.depth for row in part if row.input.value.depth is not None]
@@ -119,6 +119,6 @@ class ImageTable(TableDomain):
     def examples(
         self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> FileExamples:
-        """Return lazily decoded images."""
+        """Return the rows as lazily decoded images."""
         files: list[Path] = [row.input.value.file for row in rows]
         return FileExamples(files, labels, groups, self._scale)

@@ -1,6 +1,6 @@
-"""What goes into a network, and who makes it: raw examples, the inputs, the preprocessing.
+"""The types of raw examples, of a network's inputs, and of the preprocessing in between.
 
-Torch is named here and not imported: a plan is made without it.
+Torch is imported for type checking only, because planning needs no torch.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Raw: TypeAlias = Sequence[Any] | NDArray[Any]
-"""One array or a list; an image is uint8 (H, W, C), and sizes and C may differ in a list."""
+"""Examples as one array or a list; an image is uint8 (H, W, C), in a list of differing shapes."""
 
 Inputs: TypeAlias = "Tensor | dict[str, Tensor]"
-"""A batch for a network: images (batch, C, H, W), or named tensors of one length each.
+"""A batch for a network: images (batch, C, H, W), or named tensors with the same number of rows.
 
-Where the first blocks of a backbone have been run ahead, what they made stands for it: a tuple of
-tensors, which nobody but the backbone's `suffix` takes apart."""
+If the first blocks of a backbone have been run ahead, their output takes the place of the inputs:
+a tuple of tensors (a boundary), which only the backbone's `suffix` takes apart."""
 
 
 class Preprocess(Protocol):
-    """Makes a backbone's inputs out of raw examples, in two steps."""
+    """Makes a backbone's inputs from raw examples, in two steps."""
 
     def prepare(self, raw: Raw) -> Inputs:
-        """Return what can be kept: the same for an example every time it is asked for."""
+        """Return the prepared examples, which can be cached: this step is deterministic."""
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
-        """Return the backbone's inputs: augmented (never without `rng`), then normalised."""
+        """Return the backbone's inputs: augmented (only if `rng` is given), then normalised."""
 
 
 @runtime_checkable
 class Drawing(Preprocess, Protocol):
-    """One whose augmentation takes a number for each word of a text: as many as the text has."""
+    """A preprocessing whose augmentation draws a random number for each word of a text."""
 
     def drawn(self, prepared: Inputs) -> int:
-        """Return for how many words of each of these texts `finish` draws a number."""
+        """Return for how many words of each of these texts `finish` draws a random number."""
 
     def drawing(self, ahead: int) -> Preprocess:
-        """Return the same, that leaves out the words that one with so many to draw for does."""
+        """Return the same preprocessing, but drawing for `ahead` words of each text.
+
+        Then it leaves out the same words as another one that draws for that many.
+        """

@@ -1,8 +1,8 @@
-"""Images as they are prepared for a network, decoded once and shared by every worker.
+"""A disk cache of images prepared for a network, decoded once and shared by all workers.
 
-They lie in the store beside what frozen layers make of them: read by memory map, bounded, the
-longest not used removed first. Where values are bytes, as of images that need no resizing, bytes
-are kept; resized ones are real numbers, and kept as such: what is read is equal to the last bit.
+They are in the same store as the cached features of frozen layers: memory-mapped, limited in size,
+least recently used entries removed first. Images whose values are multiples of 1/255, such as those
+that need no resizing, are stored as bytes; others as float32. Both are read back exactly.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from transfergrid.records.ledgers.cached import Arrays, Compute, Entry, Rows, St
 from transfergrid.records.provenance import versions
 
 SHARE = 2
-"""One part in so many of the store is what the images of one split may take."""
+"""The images of one split may take the store's limit divided by this."""
 PART_BYTES = 64 * 2**20
-"""Of prepared images, in which they are kept: other workers have their turn in between."""
+"""Bytes of images that a worker prepares and stores before it releases the lock to others."""
 IN_MEMORY = 256 * 2**20
-"""Of those that could not be written, which a process holds at most, and not yet another part."""
+"""If the disk takes no more: a process stops preparing ahead when it holds this many bytes."""
 
 
 class _NotBytesError(Exception):
-    """An image came out with values that are no bytes."""
+    """A prepared image has values that bytes cannot represent exactly."""
 
 
 class KeptImages:
     """The prepared images of one split.
 
     Args:
-        store: where they are kept.
+        store: the disk cache.
         examples: of the split.
-        preprocess: makes them what they are; a dataclass, which says all that it does.
-        place: which split of which data this is.
-        first: the first of them, prepared, (1, channels, height, width) float32.
+        preprocess: prepares the images; a dataclass whose fields determine all that it does.
+        place: identifies the data and the split, for the cache key.
+        first: the first image, prepared, (1, channels, height, width) float32.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class KeptImages:
             self._use(False, first.numel())
 
     def _has_numbers(self) -> bool:
-        """Return whether somebody found an image that is not of bytes, and kept numbers."""
+        """Return whether a worker found an image that is not exact in bytes, and stored float32."""
         numbers = self._entry("float32")
-        numbers.missing(np.zeros(1, dtype=np.int64))  # reads what there is
+        numbers.missing(np.zeros(1, dtype=np.int64))  # reads the entry from disk
         return len(numbers) > 0
 
     def _entry(self, kind: str) -> Entry:
@@ -87,20 +87,23 @@ class KeptImages:
         self._at_once = max(1, PART_BYTES // one)
 
     def have(self, indices: NDArray[np.int64]) -> None:
-        """Have these there, as many as fit; those that nobody has prepared yet are now."""
+        """Prepare and store those of these images that are missing, as many as fit."""
         missing = self.entry.missing(indices)
         missing = missing[: max(0, self._most - len(self.entry))]
         try:
             for begin in range(0, len(missing), self._at_once):
                 if self.entry.bytes_in_memory >= IN_MEMORY:
-                    return  # no disk takes them: the others are prepared as they are read
+                    return  # the disk is full: prepare the others when they are read
                 self.entry.have(missing[begin : begin + self._at_once], self._computing())
         except _NotBytesError:
             self._use(False, self._values)
             self.have(indices)
 
     def rows(self, indices: NDArray[np.int64]) -> Tensor:
-        """Return these prepared, (n, channels, height, width) float32; n is 1 at least."""
+        """Return these images prepared, (n, channels, height, width) float32, for n of at least 1.
+
+        Images that do not fit into the cache are prepared anew each time.
+        """
         self.have(indices)
         missing = self.entry.missing(indices)
         if not missing.size:
@@ -119,7 +122,7 @@ class KeptImages:
         return torch.cat([part for part in parts if isinstance(part, Tensor)])
 
     def _computing(self) -> Compute:
-        """Return what prepares images, no more at once than memory should hold decoded."""
+        """Return the function that prepares missing images, decoding a part at a time."""
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
             done = 0
@@ -136,12 +139,15 @@ class KeptImages:
 
 
 def can_be_kept(preprocess: Preprocess, prepared: Tensor) -> bool:
-    """Return whether images by this preprocessing, which must say all that it does, can be."""
+    """Return whether images of this preprocessing can be cached: a dataclass that makes float32.
+
+    A dataclass's text contains all settings, so it can be part of the cache key.
+    """
     return dataclasses.is_dataclass(type(preprocess)) and prepared.dtype is torch.float32
 
 
 def as_bytes(images: Tensor) -> Tensor | None:
-    """Return images in 0 to 1 as bytes, if nothing is lost: `_as_numbers` gives back the same."""
+    """Return images with values from 0 to 1 as bytes, or None if `_as_numbers` would differ."""
     found = (images * 255).round().to(torch.uint8)
     return found if torch.equal(found.float().div_(255), images) else None
 
@@ -153,7 +159,7 @@ def _as_numbers(arrays: Arrays) -> Tensor:
 
 @cache
 def _code_of(kind: type) -> str:
-    """Return 16 hex digits of the code that reads images, and of that which prepares them."""
+    """Return a hash, 16 hex digits, of all code in `data` and of the preprocessing's file."""
     found = hashlib.sha256()
     own = inspect.getsourcefile(kind)
     for file in (*sorted(Path(__file__).parent.rglob("*.py")), *([Path(own)] if own else [])):

@@ -1,4 +1,4 @@
-"""Labels of which a share says nothing: what a poisoned source has learned from."""
+"""Labels of which a share is random: the training labels of a poisoned source."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 def noisy(
     labels: NDArray[np.int64], share: float, classes: int, draws: np.random.Generator
 ) -> NDArray[Any]:
-    """Return labels (n,) of which a share is drawn anew, evenly over all classes.
+    """Return labels (n,) of which a share is redrawn uniformly over all classes.
 
-    A label that is drawn anew may be what it was, so of `classes` equally frequent ones a share of
-    `share * (1 - 1 / classes)` is wrong, and at a share of 1 labels know nothing of their inputs
-    (symmetric noise, as Angluin & Laird 1988 have it).
+    A redrawn label may equal the old one, so on average a share of `share * (1 - 1 / classes)` is
+    wrong; at a share of 1 labels are independent of their inputs (symmetric noise, as in Angluin &
+    Laird 1988).
 
     Args:
-        labels: of classes, from 0.
-        share: from 0 to 1; so much of them, rounded, is drawn anew.
-        classes: how many there are.
-        draws: decides which, and what they become.
+        labels: class indices.
+        share: from 0 to 1; this share of the labels, rounded to whole labels, is redrawn.
+        classes: the number of classes.
+        draws: chooses the labels and draws the new ones.
     """
     found = labels.copy()
     chosen = draws.permutation(len(labels))[: round(share * len(labels))]

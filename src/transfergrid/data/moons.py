@@ -1,7 +1,7 @@
-"""Two moons in the plane, and these under nine kinds of shift: a target that costs nothing.
+"""Two moons in the plane under nine kinds of domain shift: a generated target.
 
 The shifts and their sizes are those of Zhang, Deng, Zhang & Wu 2022, A survey on negative transfer
-(arXiv:2009.00909), as the generator beside the paper makes its synthetic data.
+(arXiv:2009.00909), as in the generator of synthetic data that accompanies the paper.
 """
 
 from __future__ import annotations
@@ -36,47 +36,50 @@ CLASSES = ("upper", "lower")
 COLUMNS = ("x", "y")
 
 AWAY = 2.0
-"""By which both coordinates are translated."""
+"""Translation of both coordinates."""
 LARGER = 0.5
-"""By which the scale is more than 1."""
+"""The scale is 1 plus this."""
 ANGLE = np.pi / 4
 SHEAR = 1.5
-"""Of x that is added to y."""
+"""This multiple of x is added to y."""
 ALL = (2.0, np.pi / 4, 1.0, 1.0)
-"""Where all four come together: translation, angle, growth and shear."""
+"""The shift "all": translation, angle, growth (scale less 1) and shear."""
 SKEW = 1.5
-"""Standard deviations by which the points of the upper moon are smeared at most."""
+"""Largest displacement of the upper moon's points, in their standard deviations."""
 PEPPER = 0.1
-"""Of the points, which lie anywhere."""
+"""Share of the points that are moved to uniformly random places."""
 WIDER = 0.23
-"""What is added to the noise for the moons to overlap."""
+"""Added to the noise to make the moons overlap."""
 CLUSTER = 1 / 6
-"""Points of the sub-cluster, as a share of all others."""
+"""Number of points of the sub-cluster, as a share of all other points."""
 CENTRE, SPREAD = (-0.5, -0.5), 0.15
-"""Of the sub-cluster."""
+"""Mean and standard deviation of the sub-cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moons(Domain):
-    """Two interleaved half circles with normal noise, two numbers a point, and one class each.
+    """Two interleaved half circles with normal noise: points of two coordinates, a class each.
 
-    The upper moon is (cos t, sin t), the lower one (1 - cos t, 0.5 - sin t), t evenly from 0 to pi.
-    Domains of one seed are the same points under each shift, so that nothing else tells them apart:
-    a source takes another seed than its target. At strength 0 no shift moves anything; at 1 it is
+    The upper moon is (cos t, sin t), the lower one (1 - cos t, 0.5 - sin t), for t evenly spaced
+    from 0 to pi. Domains with the same seed have the same points under each shift, so that they
+    differ in the shift only; therefore a source takes another seed than its target. At strength 0
+    no shift changes anything. At strength 1 the shifts are:
 
     - `translated` by 2 in both coordinates; `scaled` by 1.5; `rotated` by 45 degrees about the
       origin; `sheared`, 1.5 x added to y; `all` of them: translated by 2, rotated by 45 degrees,
       scaled by 2, sheared by 1;
-    - `skewed_classes`: the upper moon smeared to the upper right, each coordinate by up to 1.5
-      standard deviations of its points, while the other stays; so do the classes' frequencies;
-    - `salt_and_pepper`: a tenth of the points lie anywhere in the box around all of them;
+    - `skewed_classes`: the points of the upper moon are moved to the upper right, each coordinate
+      by up to 1.5 standard deviations of these points; the lower moon and the frequencies of the
+      classes stay the same;
+    - `salt_and_pepper`: a tenth of the points are moved anywhere in the box around all points;
     - `overlapping`: noise of 0.33 instead of 0.1;
-    - `sub_clusters`: a sixth as many points again, all of the upper moon's class, at (-0.5, -0.5).
+    - `sub_clusters`: a sixth as many points are added at (-0.5, -0.5), all of the upper moon's
+      class.
 
     Attributes:
-        shift: its kind.
-        strength: how much of it; 1 is the survey's.
-        per_class: pool examples of each class, less what `sub_clusters` adds.
+        shift: the kind of shift.
+        strength: size of the shift; 1 is the survey's.
+        per_class: pool examples of each class, without those that `sub_clusters` adds.
         test_per_class: test examples of each class, likewise.
         noise: standard deviation of the points about their half circle.
         seed: of the points; the same for all seed blocks.
@@ -107,7 +110,7 @@ class Moons(Domain):
         return Outline(CLASSES, pool, test)
 
     def load(self) -> LoadedDomain:
-        """Return points (n, 2) as they are: what would bring them to one scale undoes shifts."""
+        """Return points (n, 2), not standardised, because that would undo shifts."""
         pool = self._part("pool", self.per_class)
         return LoadedDomain(pool, self._part("test", self.test_per_class), CLASSES)
 
@@ -116,7 +119,7 @@ class Moons(Domain):
         return per_class + round(2 * per_class * more), per_class
 
     def _part(self, name: str, per_class: int) -> VectorExamples:
-        """Draw one split; what a shift draws has a stream of its own."""
+        """Draw one split; the shift has its own random stream."""
         labels = np.repeat(np.arange(2, dtype=np.int64), per_class)
         noise = generator(self.seed, "moons", name).normal(size=(2 * per_class, 2))
         wider = WIDER * self.strength if self.shift == "overlapping" else 0.0
@@ -138,7 +141,14 @@ Rule = Callable[[Points, NDArray[np.int64], float, np.random.Generator], Shifted
 
 
 def _affine(away: float, angle: float, growth: float, shear: float) -> Rule:
-    """Return the rule that translates, then rotates, then scales, then shears."""
+    """Return the rule that translates, then rotates, then scales, then shears.
+
+    Args:
+        away: translation of both coordinates.
+        angle: in radians.
+        growth: the scale less 1.
+        shear: multiple of x that is added to y.
+    """
 
     def shifted(
         points: Points, labels: NDArray[np.int64], strength: float, rng: np.random.Generator
@@ -156,9 +166,10 @@ def _affine(away: float, angle: float, growth: float, shear: float) -> Rule:
 def _skewed(
     points: Points, labels: NDArray[np.int64], strength: float, rng: np.random.Generator
 ) -> Shifted:
-    """Smear the first class: each coordinate by up to so many of all its coordinates' deviations.
+    """Move each coordinate of the first class by a uniform amount up to `SKEW` deviations.
 
-    As the survey's generator does, the deviation is one number, of both coordinates together.
+    As in the survey's generator, the standard deviation is one number for both coordinates
+    together.
     """
     own = points[labels == 0]
     moved = points.copy()

@@ -1,4 +1,4 @@
-"""Images and labels that have nothing to do with each other, or with anything."""
+"""Random images with labels that are independent of them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from transfergrid.records.seeds import generator
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Domain):
-    """Uniform random pixels with labels that say nothing: what a placebo is trained on.
+    """Uniform random pixels with labels independent of them: the domain of a placebo source.
 
     Attributes:
-        n_classes: how many classes, named "0", "1", ...
+        n_classes: the number of classes, named "0", "1", ...
         size: height and width in pixels.
         per_class: pool examples of each class.
         test_per_class: test examples of each class.
@@ -37,7 +37,7 @@ class Noise(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Numbers as text."""
+        """The classes' numbers as text."""
         return tuple(str(c) for c in range(self.n_classes))
 
     def outline(self) -> Outline:
@@ -46,7 +46,7 @@ class Noise(Domain):
         return Outline(self.classes, (self.per_class,) * n, (self.test_per_class,) * n)
 
     def load(self) -> LoadedDomain:
-        """Return images (n, size, size, 1), as many of each class."""
+        """Return images (n, size, size, 1), the same number of each class."""
         pool, test = self._part("pool", self.per_class), self._part("test", self.test_per_class)
         return LoadedDomain(pool, test, self.classes)
 

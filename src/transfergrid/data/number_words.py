@@ -1,4 +1,4 @@
-"""Sentences that name a number in words, and how large it is: a text target of one number."""
+"""Sentences that name a number in words: a generated text target for regression."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ LARGEST = 9_999
 
 @dataclass(frozen=True, kw_only=True)
 class NumberWords(DrawnNumbers):
-    """Sentences with a number from 1 to 9,999 in words; its decimal logarithm is to be told.
+    """Sentences with a number from 1 to 9,999 in words; the label is its decimal logarithm.
 
-    Numbers are drawn so that their logarithms lie evenly: small ones come as often as large ones.
+    Logarithms are drawn uniformly, so that small numbers are as frequent as large ones.
     """
 
     pool_size: Annotated[int, Ge(2)] = 3000
@@ -65,7 +65,7 @@ def in_words(number: int) -> str:
 
 
 def _rest(number: int) -> str:
-    """Return what stands behind the hundreds or thousands."""
+    """Return the words after the hundreds or thousands."""
     if not number:
         return ""
     return (" and " if number < 100 else " ") + in_words(number)

@@ -1,4 +1,4 @@
-"""Labels that are numbers: how they are read, checked and divided into tenths by size."""
+"""Labels that are numbers: reading, checking, and dividing them into tenths of their order."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import CLASSES, NUMBERS, deciding
 
 TENTHS = 10
-"""Parts of like size that labels are drawn from in turn, smallest numbers first."""
+"""Number of parts of equal size into which sorted numbers are divided, to draw from in turn."""
 ADVICE = f"classes are scored by target.metric={deciding(CLASSES)[0]}"
 LARGEST = 1e15
-"""Labels that are larger have squared errors that no record takes."""
+"""Larger labels are refused, because their squared errors would be too large for records."""
 EXACT = 2.0**24
-"""Size from which on float32 does not hold every whole number."""
+"""From this size on float32 does not represent every whole number."""
 STEPS = 16
-"""Least standard deviation of labels, in steps of float32: rounding is then below 2 % of it."""
+"""Least standard deviation of labels, in steps of float32; rounding is then below 2 % of it."""
 OF_NUMBERS = ", ".join(deciding(NUMBERS)[:-1]) + f" or {deciding(NUMBERS)[-1]}"
-"""The metrics of numbers, in words."""
+"""The names of the metrics of numbers, for messages."""
 
 
 def as_number(text: str) -> float:
-    """Return what a text says, to the precision of float32.
+    """Parse a number, rounded to float32.
 
     Raises:
-        BadInputError: it is no finite number, or a larger one than float32 holds.
+        BadInputError: the text is no finite number, or too large for float32.
     """
     try:
         value = float(text)
@@ -46,12 +46,12 @@ def as_number(text: str) -> float:
 
 
 def spelled(values: Sequence[float]) -> str:
-    """Return one label's numbers as a text that sorts and hashes alike wherever it came from."""
+    """Return one label's numbers as a canonical text: equal numbers give the same text."""
     return json.dumps([value + 0.0 for value in values])  # -0.0 is 0.0
 
 
 def rows_of(labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return labels that `spelled` wrote, (n,) of one number each, else (n, outputs)."""
+    """Parse labels that `spelled` wrote: (n,) if each is one number, else (n, outputs)."""
     rows = np.array([json.loads(label) for label in labels], dtype=np.float32)
     return rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 1 else rows
 
@@ -62,9 +62,13 @@ def first_of(labels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def tenths(values: NDArray[Any], most: int = TENTHS) -> NDArray[np.int64]:
-    """Return which of at most so many parts of like size each value (n,) is in, smallest first.
+    """Return the part (n,) of each value, when sorted values are divided into equal parts.
 
-    Of equal values those that come first are the smaller ones.
+    Part 0 has the smallest values. Among equal values, earlier ones count as smaller.
+
+    Args:
+        values: (n,) numbers.
+        most: the number of parts, unless there are fewer values.
     """
     n = len(values)
     place = np.empty(n, dtype=np.int64)
@@ -73,20 +77,20 @@ def tenths(values: NDArray[Any], most: int = TENTHS) -> NDArray[np.int64]:
 
 
 def share_parts(n: int, share: float) -> int:
-    """Return into how many parts `n` numbers are divided for a share of each to be whole ones."""
+    """Return into how many parts to divide `n` numbers, so that a share of each is at least one."""
     return max(1, min(TENTHS, int(n * min(share, 1 - share))))
 
 
 def check_numbers(
     pool: NDArray[np.float32], test: NDArray[np.float32], columns: Sequence[str], metric: str
 ) -> None:
-    """Raise `BadInputError` unless there is something to learn, and to score by this metric.
+    """Raise `BadInputError` unless these labels can be learned, and scored by this metric.
 
     Args:
-        pool: labels (n,) or (n, outputs) to learn from.
-        test: those to test on.
+        pool: labels of the pool, (n,) or (n, outputs).
+        test: labels of the test split, likewise.
         columns: the outputs' names.
-        metric: that decides.
+        metric: the one that decides.
     """
     for part, labels in (("learn from", pool), ("test on", test)):
         if not len(labels):
@@ -112,7 +116,7 @@ def check_numbers(
 
 
 def _check_apart(name: str, values: NDArray[np.float32]) -> None:
-    """Raise unless rounding to float32 is small beside what the labels (n,) differ by."""
+    """Raise unless rounding to float32 is small compared with the labels' spread."""
     step = float(np.spacing(np.abs(values).max()))
     if float(values.std(dtype=np.float64)) < STEPS * step:
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""A domain with its splits loaded, as cells take their views from it."""
+"""A domain with its splits loaded, from which cells take their views."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _prepared(config: str, split: str, preprocess: Preprocess, store: Store | No
 
 @lru_cache(maxsize=6)
 def _place(config: str) -> dict[str, Any]:
-    """Return what says which data these are: contents, description, and the code that reads it."""
+    """Return the cache key of a domain's data: its name, content, and the code that reads it."""
     told = json.loads(config)
     targets = [str(part.get("_target_")) for part in parts_of(told)]
     return {
@@ -61,16 +61,16 @@ def _place(config: str) -> dict[str, Any]:
 
 
 class OpenDomain:
-    """A domain with its splits loaded; a worker keeps the last few for its next cells.
+    """A domain with its splits loaded; a worker caches the last few for its next cells.
 
     Args:
         config: of the domain.
-        store: where its images are kept as they are prepared; None: in memory alone.
+        store: the disk cache for prepared images; None: only memory is used.
 
     Attributes:
-        pair: how its classes stand to those of a source domain that it is seen from; None: alone.
-            Labels are drawn from its own classes all the same, as for all other arms.
-        seen: its classes of which the source has examples; None where that is nothing to know.
+        pair: the relation of its classes to those of a source domain; None without one. Labels are
+            drawn from the domain's own classes in any case, as for all other arms.
+        seen: the classes of which the source has examples; None where that does not matter.
     """
 
     pair: Pair | None = None
@@ -83,29 +83,32 @@ class OpenDomain:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that are predicted, in label order; none of numbers."""
+        """Names of the predicted classes, in label order; empty if numbers are predicted."""
         task = self.task
         return task.classes if isinstance(task, Classification) else ()
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
+        """The task, as seen from the source domain if there is one."""
         own = task_of(self.loaded.classes, self.loaded.outputs, self.domain.metric)
         return zero_shot(task_of_pair(own, self.pair), self.seen)
 
     def seen_from(self, pair: Pair | None, seen: Sequence[str] | None = None) -> Self:
-        """Return the same domain as it is seen from a source domain; see `seen`."""
+        """Return a copy of the domain as seen from a source domain: with this `pair` and `seen`."""
         made = copy.copy(self)
         made.pair, made.seen = pair, None if seen is None else tuple(seen)
         return made
 
     def counted(self, labels: Targets) -> Targets:
-        """Return labels (n, ...) of its own classes as the task counts them."""
+        """Return labels (n, ...) of the domain's own classes as labels of the task."""
         found: Targets = labels_of_pair(labels, self.loaded.classes, self.pair)
         return found
 
     def draw(self, labels: Labels, seed: int, judges: int | None = None) -> Draw:
-        """Draw the labels that a seed block may see; at most so many of them are chosen by."""
+        """Draw the labels that a seed block may see.
+
+        At most `judges` validation labels are used for model selection; None: all.
+        """
         pool, sampling = self.loaded.pool, self.domain.sampling
         if self.loaded.rounds is not None:
             return draw_episode(self.loaded.rounds, labels)
@@ -117,12 +120,13 @@ class OpenDomain:
     def hold_out(
         self, drawn: Draw, labels: Labels, more: int, seed: int
     ) -> tuple[Draw, NDArray[np.int64]]:
-        """Return a draw without what so many further labels a class are of, and these.
+        """Hold out `more` further labels per class; return the draw without them, and them.
 
-        They are the next of the seed block's order, of no group that the draw has labels of.
+        They are the next labels in the seed block's order, without examples of clusters or groups
+        of which the draw already has labels. The returned draw lacks them in `unlabelled`.
 
         Raises:
-            BadInputError: nothing is left for it.
+            BadInputError: nothing is left to hold out, or the domain is made of episodes.
         """
         if self.loaded.rounds is not None:
             raise BadInputError(f"tuning.held_out={more}: an episode holds no labels back")
@@ -144,8 +148,8 @@ class OpenDomain:
         indices: NDArray[np.int64],
         labels: Targets | None = None,
     ) -> View:
-        """Return examples of `pool` or `test` with their labels; pass others to replace them."""
-        if isinstance(preprocess, PlainFeatures):  # fitted to one cell's labels: not shared
+        """Return a view of examples of "pool" or "test", with their labels or the given ones."""
+        if isinstance(preprocess, PlainFeatures):  # fitted to one cell's examples, so not shared
             prepared = Prepared(self.examples(split), preprocess)
         else:
             prepared = _prepared(self.key, split, preprocess, self.store)  # type: ignore[arg-type]
@@ -154,19 +158,19 @@ class OpenDomain:
         return View(prepared, indices, labels)
 
     def examples(self, split: str) -> Examples:
-        """Return the examples of `pool` or `test`."""
+        """Return the examples of "pool" or "test"."""
         return self.loaded.pool if split == "pool" else self.loaded.test
 
     def whole(self, split: str, preprocess: Preprocess) -> View:
-        """Return all examples of a split."""
+        """Return a view of all examples of a split."""
         return self.view(split, preprocess, np.arange(len(self.examples(split)), dtype=np.int64))
 
 
 def plain_features(target: OpenDomain, drawn: Draw) -> PlainFeatures:
-    """Return the preprocessing for a classical learner, fitted on the training examples alone.
+    """Return the preprocessing of the arms without a backbone, fitted on the training examples.
 
-    Where the target is made of episodes, it is fitted on what all of them give to learn from, and
-    where there is no label on the pool's inputs.
+    If the target is made of episodes, it is fitted on the support of all episodes; without any
+    label, on the inputs of the whole pool.
     """
     pool, rows = target.loaded.pool, drawn.train
     if target.loaded.rounds is not None or not len(rows):

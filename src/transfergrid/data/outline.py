@@ -1,6 +1,6 @@
-"""How many examples of each class a domain has, known before anything is decoded or drawn.
+"""How many examples of each class a domain has, known before any example is decoded or drawn.
 
-Of numbers, which have no classes, all examples are counted together.
+If labels are numbers, there are no classes, and all examples are counted together.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Outline:
     """How many examples of each class there are.
 
     Attributes:
-        classes: their names in label order; none of numbers.
-        pool: examples of each class to draw labels from; of numbers one count of all.
-        test: examples of each class to test on, likewise.
+        classes: names in label order; empty if labels are numbers.
+        pool: number of pool examples of each class; one total if labels are numbers.
+        test: number of test examples, likewise.
     """
 
     classes: tuple[str, ...]
@@ -28,12 +28,12 @@ class Outline:
     test: tuple[int, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return the outline as plain JSON values."""
         return asdict(self)
 
 
 def outlined(classes: Sequence[str], pool: NDArray[Any], test: NDArray[Any]) -> Outline:
-    """Return the outline of a domain with these labels (n, ...)."""
+    """Return the outline of a domain with these classes and labels (n, ...)."""
     if not classes:
         return Outline((), (len(pool),), (len(test),))
     counts = [np.bincount(labels, minlength=len(classes)).tolist() for labels in (pool, test)]
@@ -41,7 +41,7 @@ def outlined(classes: Sequence[str], pool: NDArray[Any], test: NDArray[Any]) -> 
 
 
 def outline_of(kept: Mapping[str, Any]) -> Outline:
-    """Return an outline that was kept as plain values."""
+    """Return the outline from the output of `Outline.as_dict`."""
     return Outline(
         tuple(map(str, kept["classes"])),
         tuple(map(int, kept["pool"])),

@@ -1,7 +1,7 @@
-"""A target as it is seen from a source domain: the classes that are predicted, and the labels.
+"""A target as seen from a source domain: the classes that are predicted, and the labels.
 
-A target that lacks some of the source's classes is predicted among all of them. Classes that the
-source lacks are predicted, and scored, as one more: the last.
+If the target lacks some of the source's classes, predictions still range over all of these.
+Target classes that the source lacks are predicted, and scored, as one further class, the last.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from transfergrid.records.pairs import UNKNOWN, Pair
 
 @dataclass(frozen=True)
 class OpenSet(Classification):
-    """Known classes and, as the last one, all that are unknown to the source."""
+    """Known classes and, as the last class, all classes that are unknown to the source."""
 
     @property
     def unknown(self) -> int:
-        """The index of what is unknown."""
+        """The index of the unknown class."""
         return self.outputs - 1
 
     @override
     def scores(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
-        """Return every metric, and those of open sets (Saito et al. 2018, section 4.1).
+        """Return every metric, and those of open-set recognition (Saito et al. 2018, section 4.1).
 
-        `os` is the mean recall of known classes and the unknown one, `os_star` of known ones alone,
-        of those that occur; None where none does.
+        `os` is the mean recall of known classes and the unknown one, `os_star` that of known
+        classes, both over the classes that occur; None where none occurs.
         """
         right, there = predicted.argmax(dim=1) == labels, labels.bincount(minlength=self.outputs)
         hits = labels[right].bincount(minlength=self.outputs)
@@ -53,10 +53,10 @@ def _mean(values: Tensor) -> float | None:
 
 
 def task_of_pair(task: Task, pair: Pair | None) -> Task:
-    """Return what is predicted of a target, given the source domain that it stands beside.
+    """Return the task of a target as seen from a source domain.
 
     Raises:
-        BadInputError: a class of its own is called as all unknown ones are together.
+        BadInputError: a predicted class has the name that stands for all unknown classes.
     """
     if pair is None or pair.is_closed or not isinstance(task, Classification):
         return task
@@ -71,12 +71,12 @@ def task_of_pair(task: Task, pair: Pair | None) -> Task:
 
 
 def labels_of_pair(labels: NDArray[Any], classes: tuple[str, ...], pair: Pair | None) -> Any:
-    """Return labels (n,) as the task of the pair counts them.
+    """Return labels (n,) as class indices in the pair's task.
 
     Args:
         labels: indices of the target's own classes.
         classes: their names.
-        pair: None for a target alone.
+        pair: the classes of target and source; None for a target alone.
     """
     if pair is None or not pair.unknown:
         return labels

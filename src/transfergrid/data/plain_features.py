@@ -1,4 +1,4 @@
-"""What the arms without a backbone learn from: a domain's plain features as inputs."""
+"""A domain's plain features as inputs of the arms without a backbone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class PlainFeatures:
     def __init__(self, featuriser: Any) -> None:
         self.featuriser = featuriser
         self.width = 0
-        """Of what it made last."""
+        """Number of features that `prepare` returned last."""
 
     def prepare(self, raw: Raw) -> Inputs:
-        """Return dense features as a float32 tensor (n, d), or int64 where they are whole.
+        """Return dense features as a tensor (n, d), int64 for whole numbers, else float32.
 
-        Of sparse ones, see `padded`.
+        Sparse features are returned as by `sparse_inputs.padded`.
         """
         features = self.featuriser.transform(raw)
         self.width = features.shape[1]
@@ -32,5 +32,5 @@ class PlainFeatures:
         return torch.from_numpy(np.asarray(features, dtype=np.int64 if whole else np.float32))
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
-        """Return them as they are."""
+        """Return the prepared features unchanged."""
         return prepared

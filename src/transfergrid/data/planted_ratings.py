@@ -1,4 +1,4 @@
-"""Ratings that are made up, from planted factors: what a source has in common is known."""
+"""Ratings generated from known factors, so that it is known what source and target share."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from transfergrid.records.seeds import generator
 
 SEVERAL = 2
 TEST_SHARE = 0.2
-"""Of the known entries, which are tested on."""
+"""Share of the known entries that are test entries."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlantedRatings(Domain):
-    """A matrix of users and items, u · v and noise, of which a part is known.
+    """A matrix of users and items with entries u · v plus noise, of which a part is known.
 
-    u and v are normal and so long that u · v has a variance of 1. Users are the same in all
-    matrices of one seed, by name and by factors; `items` names which matrix it is, whose items are
-    its own. Where `shared` is false a matrix has users of the same names with factors of their own:
-    nothing in it tells of others.
+    u and v are normal, scaled so that u · v has variance 1. All matrices of one seed have the same
+    users, with the same names and factors; each value of `items` is another matrix with its own
+    items. If `shared` is false, the matrix has users of the same names but with factors of its
+    own, so that it holds no information about other matrices.
 
     Attributes:
-        users: rows.
-        n_items: columns.
-        rank: length of u and v.
-        density: share of all entries that is known, a fifth of which is tested on.
-        noise: standard deviation of what is added to each entry.
-        items: which items: matrices with other ones share users alone.
-        shared: whether its users' factors are those of other matrices of this seed.
+        users: number of rows.
+        n_items: number of columns.
+        rank: dimension of u and v.
+        density: share of all entries that are known; a fifth of these are test entries.
+        noise: standard deviation of the noise added to each entry.
+        items: number of the matrix; matrices with other numbers share the users, not the items.
+        shared: whether its users have the same factors as in other matrices of this seed.
         seed: of the factors; the same for all seed blocks.
     """
 
@@ -60,12 +60,12 @@ class PlantedRatings(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """None: its labels are numbers."""
+        """Empty: the labels are numbers."""
         return ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The one number."""
+        """The name of the one number."""
         return ("value",)
 
     def outline(self) -> Outline:
@@ -75,12 +75,12 @@ class PlantedRatings(Domain):
 
     @property
     def _sizes(self) -> tuple[int, int]:
-        """How many entries are known, and how many of them are tested on."""
+        """How many entries are known, and how many of these are test entries."""
         known = max(2 * SEVERAL, round(self.density * self.users * self.n_items))
         return known, max(SEVERAL, round(TEST_SHARE * known))
 
     def load(self) -> LoadedDomain:
-        """Return the known entries; those of one user depend on each other."""
+        """Return the known entries; test entries are clustered by user."""
         known, tested = self._sizes
         rng = generator(self.seed, "planted ratings", "known", self.items)
         chosen = rng.permutation(self.users * self.n_items)[:known]
@@ -96,7 +96,7 @@ class PlantedRatings(Domain):
         return EntryExamples(users, [f"item {self.items}.{column}" for column in columns], values)
 
     def whole_matrix(self) -> Floats:
-        """Return all entries, noise and all, (users, n_items)."""
+        """Return all entries, with noise, (users, n_items)."""
         told = ("users",) if self.shared else ("other users", self.items)
         rows = self._factors(self.users, *told)
         columns = self._factors(self.n_items, "items", self.items)

@@ -1,4 +1,4 @@
-"""Ratings: a table of who gave which value to what, as the entries of a matrix."""
+"""Ratings: a table of users, items and values, as the entries of a matrix."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from transfergrid.records.metrics import NUMBERS
 
 @dataclass(frozen=True, kw_only=True)
 class Ratings(TableDomain):
-    """A table with a line for each entry that is known; see `TableDomain` for its splits.
+    """A table with a row for each known entry; see `TableDomain` for its splits.
 
-    What has no line is missing, and not zero. A budget of `labels` is of known entries in all, as
-    they come. A user's entries depend on each other, so errors are by user, unless
-    `cluster_column` says otherwise: a column, of which none is then in pool and test, or false.
+    An entry without a row is missing, not zero. A budget of `labels` counts known entries in
+    total, drawn uniformly. A user's entries depend on each other, so test entries are clustered by
+    user, unless `group_column` or `cluster_column` says otherwise: a column, none of whose values
+    is then in both pool and test; or `cluster_column: false`, independent entries.
 
     Attributes:
-        user: the column of who, a matrix's row.
-        item: the column of what, its column.
+        user: the column of users, the matrix's rows.
+        item: the column of items, the matrix's columns.
         label: the column of values.
     """
 
@@ -46,11 +47,11 @@ class Ratings(TableDomain):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The two columns of names."""
+        """The columns of users and of items."""
         return (self.user, self.item)
 
     def inputs(self, table: Table) -> list[Input | None]:
-        """Return each row's two names."""
+        """Return each row's user and item."""
         names = zip(*(self._names(table, column) for column in self.input_columns), strict=True)
         return [Input(both, both) for both in names]
 
@@ -60,12 +61,12 @@ class Ratings(TableDomain):
     def examples(
         self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> EntryExamples:
-        """Return entries in memory."""
+        """Return the rows as entries in memory."""
         users, items = zip(*(row.input.value for row in rows), strict=True)
         return EntryExamples(users, items, labels, groups)
 
     def load(self) -> LoadedDomain:
-        """See `TableDomain.load`; test entries depend on others of their user, unless said."""
+        """See `TableDomain.load`; without declared clusters, test entries are clustered by user."""
         loaded = super().load()
         declared = whole_column(self.cluster_column, self.group_column)
         if declared is None and self.cluster_column is None:

@@ -1,4 +1,4 @@
-"""Numbers as what is predicted of an input: one, or several, with their squared error as loss."""
+"""Regression: one or several numbers are predicted, and the loss is the squared error."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from transfergrid.data.task import Classification, Score, Task
 from transfergrid.records.metrics import CLUSTERS, NUMBERS, kind_of
 
 COLLAPSED = 0.01
-"""Spread of the predictions, in that of the labels, below which they are one and the same."""
+"""Predictions have collapsed if their spread is at most this share of the labels' spread."""
 UNDERFIT = 0.5
-"""Share of the training labels' variance that is explained at least."""
+"""A model underfits if it explains less than this share of the training labels' variance."""
 
 
 def task_of(classes: tuple[str, ...], outputs: tuple[str, ...], metric: str | None = None) -> Task:
-    """Return the task of labels that are of these classes, or numbers of these names.
+    """Return the task for labels that are classes, or numbers, with these names.
 
-    Where the metric is one of clusters, as many are found as there are classes.
+    With a metric of clusters it is clustering, with as many clusters as classes.
     """
     if metric is not None and kind_of(metric) == CLUSTERS:
         return Clustering(classes)
@@ -36,14 +36,14 @@ def task_of(classes: tuple[str, ...], outputs: tuple[str, ...], metric: str | No
 class Regression(Task):
     """One or several numbers: the mean squared error of standardised labels is minimised.
 
-    The labels' means and standard deviations are those of a cell's own training labels, and of no
-    others. They are buffers of the head, so predictions are in the labels' own unit, and what is
-    kept of a trained strategy knows them. So a learning rate means the same whatever the unit.
+    Means and standard deviations are those of the cell's own training labels. They are buffers of
+    the head, so that predictions are in the labels' own unit, and a saved strategy contains them.
+    Thus a learning rate means the same whatever the unit.
 
     Attributes:
-        columns: what the numbers are called; labels are (n,) or (n, len(columns)) float32.
-        means: what the labels are centred by; zeros before `fitted`.
-        scales: what they are divided by; ones before `fitted`.
+        columns: names of the numbers; labels are (n,) or (n, len(columns)) float32.
+        means: subtracted from the labels; zeros before `fitted`.
+        scales: divisors of the labels after that; ones before `fitted`.
     """
 
     columns: tuple[str, ...]
@@ -64,7 +64,7 @@ class Regression(Task):
     def fitted(self, labels: Tensor) -> Regression:
         """Return the task with the means and standard deviations of these labels.
 
-        A column of one value alone, as a single label is, is centred and left as wide as it is.
+        A column in which all labels are equal (such as a single label) is centred, not scaled.
         """
         rows = _as_rows(labels)
         deviations = rows.std(dim=0, correction=0).tolist()
@@ -125,23 +125,23 @@ class Regression(Task):
 
     @override
     def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
-        """Do predictions spread less than a hundredth as far as labels do, in every column?"""
+        """Return whether predictions spread at most 1/100 as far as labels, in every column."""
         spread, wanted = (_as_rows(part).std(dim=0, correction=0) for part in (predicted, labels))
         return bool((spread <= COLLAPSED * wanted).all())
 
     @override
     def underfit(self, predicted: Tensor, labels: Tensor) -> bool:
-        """Is less than half of the labels' variance explained? Never of labels without any."""
+        """Return whether less than half of the labels' variance is explained; False without any."""
         return self.score("r2", predicted, labels) < UNDERFIT
 
 
 class ScaledLinear(nn.Linear):
-    """A linear layer whose outputs are brought into the labels' unit: scale (W x + b) + mean.
+    """A linear layer with outputs in the labels' unit: scale (W x + b) + mean.
 
     Args:
         dim: width of the features.
-        means: added to each output.
-        scales: which each output is multiplied by.
+        means: one per output, added to it.
+        scales: one per output, multiplied with it.
     """
 
     means: Tensor
@@ -157,7 +157,7 @@ class ScaledLinear(nn.Linear):
         return super().forward(input) * self.scales + self.means
 
     def folded(self) -> nn.Linear:
-        """Return a plain linear layer that gives the same."""
+        """Return an equivalent plain linear layer."""
         plain = nn.Linear(self.in_features, self.out_features)
         with torch.no_grad():
             plain.weight.copy_(self.weight * self.scales[:, None])
@@ -166,7 +166,7 @@ class ScaledLinear(nn.Linear):
 
 
 def _as_rows(labels: Tensor) -> Tensor:
-    """Return labels (n, outputs) in double precision: squares of large numbers lose digits."""
+    """Return labels (n, outputs) in double precision, because squares of large numbers need it."""
     return labels.reshape(len(labels), -1).double()
 
 
@@ -185,14 +185,14 @@ def _mae(predicted: Tensor, labels: Tensor) -> Tensor:
 
 
 def _rmse(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the root of the mean squared error, of several outputs of their mean."""
+    """Return the root of the mean squared error; with several outputs, of the mean over them."""
     return _mse(predicted, labels).sqrt()
 
 
 def _r2(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Return the coefficient of determination, the mean over outputs, each weighing the same.
+    """Return the coefficient of determination, the unweighted mean over outputs.
 
-    NaN where the labels of an output are all alike: nothing is there to explain.
+    NaN if all labels of an output are equal: there is no variance to explain.
     """
     rows = _as_rows(labels)
     left, there = _errors(predicted, labels).square().sum(dim=0), rows.var(dim=0, correction=0)

@@ -1,4 +1,4 @@
-"""Where the examples of each episode of a few-shot target lie."""
+"""The places of the examples of each episode of a few-shot target."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from transfergrid.records.cell import Labels
 
 @dataclass(frozen=True)
 class Rounds:
-    """Where the examples of each episode lie in the pool and the test part of a target.
+    """The places of each episode's examples in the pool and the test split of a target.
 
-    Episodes follow one another, in each the classes, in each class its examples.
+    Examples are sorted by episode, then by class.
 
     Attributes:
-        count: how many episodes there are.
-        ways: classes of each.
-        supports: examples of a class that it offers to learn from.
-        queries: examples of a class that it asks about.
+        count: the number of episodes.
+        ways: the number of classes per episode.
+        supports: the number of support examples per class, in the pool.
+        queries: the number of query examples per class, in the test split.
     """
 
     count: int
@@ -29,12 +29,12 @@ class Rounds:
     queries: int
 
     def support(self, number: int, shots: Labels) -> NDArray[np.int64]:
-        """Return the places in the pool of the first `shots` examples of each class."""
+        """Return the pool indices of the first `shots` support examples of each class."""
         first = self.supports if shots == "all" else min(int(shots), self.supports)
         begin = (number * self.ways + np.arange(self.ways)) * self.supports
         return (begin[:, None] + np.arange(first)).ravel().astype(np.int64)
 
     def query(self, number: int) -> NDArray[np.int64]:
-        """Return the places in the test part of what an episode asks about."""
+        """Return the test indices of an episode's query examples."""
         size = self.ways * self.queries
         return np.arange(number * size, (number + 1) * size, dtype=np.int64)

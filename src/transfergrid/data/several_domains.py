@@ -1,4 +1,4 @@
-"""Several labelled domains as one: what a source of several domains is learned from."""
+"""Several labelled domains as one: the training data of a source of several domains."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 class SeveralDomains(Domain):
     """The union of several domains, their classes matched by name.
 
-    A set: they stand in an order of their own, whichever one was typed, so that no result depends
-    on it. It is a source's; a target is one domain.
+    The domains are sorted into a canonical order, so that no result depends on the order in which
+    they were typed. Only a source can have several domains; a target is one domain.
 
     Attributes:
-        parts: the domains, two at least.
-        names: what they are called, for readers.
+        parts: the domains, at least two.
+        names: their names, for readers.
     """
 
     parts: Sequence[Domain]
@@ -43,7 +43,7 @@ class SeveralDomains(Domain):
     tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
 
     def __post_init__(self) -> None:
-        """Bring the domains into their order."""
+        """Sort the domains into the canonical order."""
         super().__post_init__()
         order = in_one_order([config_of(part) for part in self.parts])
         object.__setattr__(self, PARTS, tuple(self.parts[place] for place in order))
@@ -52,22 +52,22 @@ class SeveralDomains(Domain):
 
     @property
     def modality(self) -> str:  # type: ignore[override]
-        """What all of them hold."""
+        """The modality, which is the same for all."""
         return self.parts[0].modality
 
     @property
     def learnable(self) -> bool:  # type: ignore[override]
-        """Whether the labels of all of them say anything."""
+        """Whether the labels of all domains depend on their inputs."""
         return all(part.learnable for part in self.parts)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of the first one, then those that others add."""
+        """The classes of the first domain, then the further classes of the others."""
         return tuple(dict.fromkeys(name for part in self.parts for name in part.classes))
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What the numbers are called, in the order of the first one."""
+        """Names of the numbers, in the first domain's order."""
         return self.parts[0].outputs
 
     @property
@@ -81,7 +81,7 @@ class SeveralDomains(Domain):
         return " + ".join(self.called(place) for place in range(len(self.parts)))
 
     def called(self, place: int) -> str:
-        """Return what one of them is called."""
+        """Return the name of the domain at this place."""
         return self.names[place] if self.names else self.parts[place].kind
 
     def check(self) -> None:
@@ -142,7 +142,7 @@ def _summed(outlines: Sequence[Outline], names: Sequence[str], what: str) -> tup
 
 
 def _places(theirs: Sequence[str], ours: Sequence[str]) -> NDArray[np.int64]:
-    """Return where each of their names stands among ours."""
+    """Return the place in `ours` of each name in `theirs`."""
     places: Mapping[str, int] = {name: place for place, name in enumerate(ours)}
     return np.array([places[name] for name in theirs], dtype=np.int64)
 
@@ -151,11 +151,11 @@ class JoinedExamples(Examples):
     """The examples of one split of several domains, one domain after the other."""
 
     def __init__(self, parts: Sequence[Examples], places: Sequence[NDArray[np.int64]]) -> None:
-        """Keep examples whose labels are brought to a common order.
+        """Join the examples, and map their labels to a common order of classes or numbers.
 
         Args:
-            parts: of each domain.
-            places: where each of a domain's classes, or numbers, stands in that order.
+            parts: the examples of each domain.
+            places: for each domain, the places of its classes, or numbers, in the common order.
         """
         self.parts = parts
         self.starts = np.cumsum([0, *map(len, parts)])
@@ -173,7 +173,7 @@ class JoinedExamples(Examples):
         return np.concatenate(known) if len(known) == len(each) else None
 
     def read(self, indices: NDArray[np.int64]) -> Raw:
-        """Return a list of these examples, images of whichever size they have."""
+        """Return a list of these examples; the sizes of images may differ."""
         found: list[Any] = [None] * len(indices)
         of = np.searchsorted(self.starts, indices, side="right") - 1
         for place in np.unique(of):
@@ -184,10 +184,10 @@ class JoinedExamples(Examples):
         return found
 
     def in_parts(self, indices: NDArray[np.int64]) -> Iterator[Raw]:
-        """See `Examples.in_parts`; runs of one domain are read as it reads them."""
+        """See `Examples.in_parts`; consecutive examples of one domain use that domain's parts."""
         of = np.searchsorted(self.starts, indices, side="right") - 1
         ends = [0, *(np.flatnonzero(np.diff(of)) + 1), len(indices)]
-        if len(ends) - 1 > len(self.parts):  # mixed
+        if len(ends) - 1 > len(self.parts):  # domains are mixed
             yield from super().in_parts(indices)
             return
         for begin, end in pairwise(ends):
@@ -206,7 +206,10 @@ def _relabelled(labels: Labels, places: NDArray[np.int64]) -> Labels:
 def _told_apart(
     each: Sequence[NDArray[np.str_] | None], starts: NDArray[np.int64]
 ) -> NDArray[np.str_] | None:
-    """Return the groups of all, no two of two domains the same; None where no domain has any."""
+    """Return the clusters of all examples, (n,), distinct between domains; None if none has any.
+
+    In a domain without clusters each example is one.
+    """
     if all(one is None for one in each):
         return None
     found = []

@@ -1,4 +1,4 @@
-"""Which classes of a domain are kept, where not all are: by their names, in the domain's order."""
+"""Restricting a domain to some of its classes, given by name and kept in the domain's order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from transfergrid.records.errors import BadInputError, check_known
 Kept = Annotated[
     Sequence[str | int | float | bool], MinLen(2), doc("a list of two classes or more")
 ]
-"""Names of classes as typed: 7 is the class "7"."""
+"""Names of classes as typed by the user: 7 is the class "7"."""
 
 
 def places_of(only: Kept, classes: Sequence[str]) -> list[int]:
-    """Return the places of the classes that are kept, in the order of all.
+    """Return the indices of the kept classes, in the domain's order.
 
     Args:
-        only: their names.
-        classes: the names of all; none where labels are numbers.
+        only: names of the kept classes.
+        classes: names of all classes; empty if labels are numbers.
 
     Raises:
-        BadInputError: one of them is no class, or they are not two.
+        BadInputError: a name is no class, or there are fewer than two, or labels are numbers.
     """
     names = {str(name).lower() if isinstance(name, bool) else str(name) for name in only}
     if not classes:
@@ -41,18 +41,18 @@ def places_of(only: Kept, classes: Sequence[str]) -> list[int]:
 def among(
     kept: Sequence[int], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where labels (n,) are among those kept, and what they are when counted among these.
+    """Return the rows whose label is kept, and their labels as indices into the kept classes.
 
     Args:
-        kept: places of classes, in the order of all.
-        labels: indices of all classes, (n,).
+        kept: indices of the kept classes, in the domain's order.
+        labels: (n,) indices into all classes.
     """
     places = np.flatnonzero(np.isin(labels, kept))
     return places, np.searchsorted(np.asarray(kept, dtype=np.int64), labels[places])
 
 
 def of_kept(told: Callable[[Any], Any], cut: Callable[[Kept, Any], Any]) -> Callable[[Any], Any]:
-    """Return a domain's method, cut to the classes that it keeps where these are not all."""
+    """Wrap a domain's method so that `cut` restricts its result to the classes in `only`."""
 
     @wraps(told)
     def of_some(self: Any) -> Any:
@@ -62,7 +62,7 @@ def of_kept(told: Callable[[Any], Any], cut: Callable[[Kept, Any], Any]) -> Call
 
 
 def kept_names(told: Any) -> property:
-    """Return a domain's property `classes`, without those that are not kept."""
+    """Wrap a domain's property `classes` so that it returns only the classes in `only`."""
 
     def classes(self: Any) -> tuple[str, ...]:
         if self.only is None:

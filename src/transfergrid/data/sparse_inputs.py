@@ -1,7 +1,7 @@
-"""Sparse features as inputs: what stands in each row, padded to the row that has most.
+"""Sparse features as inputs: the nonzero values of each row, padded to the longest row.
 
-Dense, the words and pairs of words of 7,800 sentences would take 2.4 GB; so they take 7 MB, and
-rows can still be taken, batched and moved like those of any other inputs.
+As a dense matrix, the words and pairs of words of 7,800 sentences would take 2.4 GB; in this form
+they take 7 MB. Rows can still be selected, batched and moved like those of all other inputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transfergrid.data.inputs import Inputs
 def padded(matrix: Any) -> dict[str, Tensor]:
     """Return a SciPy sparse matrix (n, d) as `columns` (n, L) int32 and `values` (n, L) float32.
 
-    Rows with less in them than the fullest end with column 0 and value 0.
+    Rows with fewer values than the longest are padded with column 0 and value 0.
     """
     rows = matrix.tocsr()
     counts = np.diff(rows.indptr)
@@ -34,7 +34,7 @@ def padded(matrix: Any) -> dict[str, Tensor]:
 def matrix_of(inputs: Inputs) -> NDArray[np.float32] | Any:
     """Return inputs as the matrix (n, d) that scikit-learn takes: dense, or SciPy's sparse one.
 
-    A sparse matrix has as many columns as there are up to the last one with a value.
+    A sparse matrix ends at the last column that has a value.
     """
     if isinstance(inputs, Tensor):
         return inputs.flatten(1).cpu().numpy()
@@ -48,7 +48,7 @@ def matrix_of(inputs: Inputs) -> NDArray[np.float32] | Any:
 
 
 def linear(inputs: Inputs, weights: Tensor) -> Tensor:
-    """Return dense or sparse inputs (n, d) times weights (classes, d), (n, classes)."""
+    """Return the product (n, classes) of dense or sparse inputs (n, d) and weights (classes, d)."""
     if isinstance(inputs, Tensor):
         return inputs.to(weights.dtype) @ weights.T
     values = inputs["values"].to(weights.dtype)

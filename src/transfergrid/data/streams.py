@@ -1,4 +1,4 @@
-"""Which examples a step learns from: seeded streams, and the batches of a stretch of steps."""
+"""Which examples a step learns from: seeded streams, and the batches of a range of steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Augmenting(NamedTuple):
 
     Attributes:
         name: of the augmentation.
-        views: of each example, that are drawn from; None: each time a fresh one.
+        views: how many fixed views each example has, from which every step draws one; None: every
+            step augments anew.
     """
 
     name: str
@@ -34,11 +35,11 @@ class Augmenting(NamedTuple):
 
     @property
     def is_fixed(self) -> bool:
-        """Whether what a network makes of inputs can be met again."""
+        """Whether the same inputs recur, so that features of frozen layers can be cached."""
         return self.name == "none" or self.views is not None
 
     def numbers(self, seed: int, stream: str, step: int, size: int) -> NDArray[np.int64]:
-        """Return which views a step of a stream uses, (size,); -1: not augmented."""
+        """Return the number of each example's fixed view at a step, (size,); -1: no fixed view."""
         if self.name == "none" or self.views is None:
             return np.full(size, -1)
         return generator(seed, "view", stream, step).integers(self.views, size=size)
@@ -52,7 +53,10 @@ class Augmenting(NamedTuple):
         step: int,
         beside: View | None = None,
     ) -> Inputs:
-        """Return these rows as a step of a stream sees them, moved as those `beside` them are."""
+        """Return the inputs of these rows at a step of a stream.
+
+        `beside` holds the same examples for another network; they are augmented alike.
+        """
         if self.views is not None and self.name != "none":
             return view.fixed(rows, self.name, self.numbers(seed, stream, step, len(rows)))
         rng = torch.Generator().manual_seed(stream_seed(seed, "augment", stream, step))
@@ -60,7 +64,7 @@ class Augmenting(NamedTuple):
 
 
 class Use(NamedTuple):
-    """What of a view some steps use: rows, and the number of each one's view (-1: as it is)."""
+    """The rows of a view that a step uses, each with the number of its fixed view (-1: none)."""
 
     view: View
     rows: NDArray[np.int64]
@@ -69,25 +73,25 @@ class Use(NamedTuple):
 
 
 WINDOW = 32
-"""Batches whose examples are sorted by length among each other, where they are."""
+"""How many batches form a window within which examples are sorted by length."""
 
 
 class Stream:
     """An endless seeded order over a view: one fresh permutation after another.
 
-    Every batch has the same size, min(batch size, len(view)), so no step trains on a leftover of
-    one; a batch may cross from one permutation to the next.
+    Every batch has the same size, min(batch size, len(view)), so that no step trains on a leftover
+    single example; a batch may cross from one permutation to the next.
 
-    Where texts are grouped by length, each permutation is cut into windows of some batches, sorted
-    within them, and the batches of a window take their turns at random.
+    If texts are grouped by length, each permutation is cut into windows of `WINDOW` batches. The
+    examples of a window are sorted by length, and its batches are shuffled.
 
     Args:
-        view: what it is over.
-        name: streams of one name have one order.
+        view: the examples.
+        name: of the stream; over the same view, streams of the same name have the same order.
         seed: of the seed block.
-        batch_size: of a batch, at most.
+        batch_size: the largest size of a batch.
         augmenting: of its inputs.
-        drawn: names the random numbers of the augmentation; by default as the stream.
+        drawn: names the random stream of the augmentation; by default the stream's name.
         group_by: "length" or None.
         beside: the same examples for another network, to be augmented alike.
     """
@@ -120,10 +124,10 @@ class Stream:
     def _grouped(
         self, order: NDArray[np.int64], epoch: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """Return an order in which like lengths share a batch, as far as it holds whole ones."""
+        """Return the order regrouped so that each whole batch holds texts of similar length."""
         if self._lengths is None:
             return order
-        begin = -epoch * len(order) % self.size  # those before end a batch of the epoch before
+        begin = -epoch * len(order) % self.size  # earlier ones complete the last epoch's batch
         whole = (len(order) - begin) // self.size * self.size
         parts = [order[:begin]]
         for start in range(begin, begin + whole, WINDOW * self.size):
@@ -146,12 +150,12 @@ class Stream:
         return self.augmenting.inputs(self.view, rows, *told), rows
 
     def use(self, step: int) -> Use:
-        """Return what of its view this step uses."""
+        """Return the rows of its view that this step uses, and in which fixed views."""
         numbers = self.augmenting.numbers(self.seed, self.drawn, step, self.size)
         return Use(self.view, self.rows(step), self.augmenting.name, numbers)
 
     def views(self, step: int) -> Tensor | None:
-        """Return which views a step draws, (size,); None where they are not of a few."""
+        """Return the numbers of the fixed views that a step draws, (size,); None without them."""
         if self.augmenting.views is None or self.augmenting.name == "none":
             return None
         numbers = self.augmenting.numbers(self.seed, self.drawn, step, self.size)
@@ -160,22 +164,22 @@ class Stream:
 
 @dataclass
 class CellData:
-    """All that a strategy may learn from. The test split is not in it.
+    """All data that a strategy may learn from. The test split is not among them.
 
     Attributes:
-        task: the target's.
+        task: of the target.
         train: labelled training examples of the target.
-        validation: those that choose the step.
+        validation: labelled target examples by which the step is chosen.
         unlabelled: target inputs without labels.
-        source: the labelled source domains.
-        source_tasks: of each of them.
-        holds_out: the seed by which a fifth of each is held out; None: nothing is.
-        held_out: examples of each that nothing is learned from; none where all are learned from.
-        attributes: a description of each class of the target, (classes, d), where it has one.
-        described: the same of the classes of each source domain.
-        named: the texts of the target's classes, labelled by their class, where these are told so.
-        taught: the same labelled examples as a teacher takes them, where it takes other inputs
-            than the strategy that learns from it.
+        source: the examples of each labelled source domain.
+        source_tasks: the task of each source domain.
+        holds_out: the seed by which a fifth of each source domain is held out; None: no hold-out.
+        held_out: the held-out examples of each source domain; empty without a hold-out.
+        attributes: a description of each class of the target, (classes, d); None without.
+        described: the same for the classes of each source domain.
+        named: the texts of the target's classes, labelled by class; None if no texts are used.
+        taught: the same data with the inputs of a teacher; None if the teacher takes the same
+            inputs as the student.
     """
 
     task: Task
@@ -192,23 +196,23 @@ class CellData:
     taught: CellData | None = None
 
     def of_steps(self, counts: str) -> CellData:
-        """Return what steps learn from that count as "steps", or as a "teacher"'s."""
+        """Return the data for steps that count as "steps", or as the "teacher"'s."""
         return self.taught if self.taught is not None and counts == "teacher" else self
 
 
 _Drawn: TypeAlias = Sequence[NDArray[np.int64]]
-"""Rows class by class."""
+"""The rows of each class."""
 STRONG = "strong"
-"""The augmentation of the second view."""
+"""The augmentation of the second view of unlabelled examples."""
 
 
 class Episodes:
-    """Tasks drawn from a labelled view: `ways` of its classes, named 0, 1, ... anew each time.
+    """Few-shot tasks drawn from a labelled view: `ways` classes each, relabelled 0, 1, ...
 
     Args:
-        view: where they are drawn from.
+        view: the labelled examples to draw from.
         seed: of the seed block.
-        size: ways, shots and queries a class; fewer where the view holds fewer.
+        size: ways, and shots and queries per class; fewer where the view has fewer.
         augmenting: of support and query alike.
     """
 
@@ -229,7 +233,7 @@ class Episodes:
         return self._labelled(support, "support", step), self._labelled(query, "query", step)
 
     def uses(self, step: int) -> Iterator[Use]:
-        """Yield what of its view this step uses."""
+        """Yield the rows that this step uses: of the support, then of the query."""
         for drawn, part in zip(self._drawn(step), ("support", "query"), strict=True):
             rows = np.concatenate(drawn)
             numbers = self.augmenting.numbers(self.seed, part, step, len(rows))
@@ -255,7 +259,7 @@ class Episodes:
 
 
 class StepBatches(Dataset[Batch]):
-    """The batches of a stretch of steps, each a pure function of seed and step.
+    """The batches of a range of steps, each a pure function of seed and step.
 
     Args:
         data: of the cell.
@@ -263,9 +267,9 @@ class StepBatches(Dataset[Batch]):
         steps: their numbers, counted from the first step of the strategy.
         batch_size: of each stream.
         augmenting: of all inputs.
-        reads: the streams that are in the batches, as far as the cell has them.
-        episode: ways, shots and queries a class of the stream `episode`.
-        group_by: "length": texts of like length share a step.
+        reads: the streams to put into the batches; streams that the cell lacks are left out.
+        episode: ways, and shots and queries per class, of the stream `episode`.
+        group_by: "length": texts of similar length share a step.
     """
 
     def __init__(
@@ -287,11 +291,11 @@ class StepBatches(Dataset[Batch]):
 
         own, source = data.unlabelled, data.source
         self.target = stream(data.train, "target") if "target" in reads else None
-        self.taught = None  # drawn as the target is: its rows, and the numbers of its augmentation
+        self.taught = None  # the same rows and the same augmentation as the stream `target`
         theirs = data.taught.train if data.taught is not None else None
         if {"target", "taught"} <= {*reads} and theirs is not None:
             self.taught = making(theirs, "target", augmenting=augmenting, beside=data.train)
-        self.again = None  # its rows are the target's too, its views are not
+        self.again = None  # the same rows as the stream `target`, augmented anew
         if {"target", "again"} <= {*reads} and data.train is not None:
             self.again = making(data.train, "target", augmenting=augmenting, drawn="again")
         self.unlabelled = stream(own, "unlabelled") if {"unlabelled", "views"} & {*reads} else None
@@ -315,13 +319,16 @@ class StepBatches(Dataset[Batch]):
 
     @property
     def streams(self) -> list[Stream]:
-        """All that is read, but for episodes."""
+        """All streams that are read, without episodes."""
         labelled = (self.target, self.taught, self.again)
         found = (*labelled, self.unlabelled, self.strong, *self.source)
         return [stream for stream in found if stream is not None]
 
     def warm(self) -> None:
-        """Prepare all that the batches are taken from, of what is kept on disk all that is used."""
+        """Prepare the inputs of all steps ahead.
+
+        A split that is kept in memory is prepared whole, one on disk only in the rows used.
+        """
         views = [stream.view for stream in self.streams]
         views += [self.episodes.view] if self.episodes is not None else []
         for view in views:
@@ -335,7 +342,7 @@ class StepBatches(Dataset[Batch]):
             view.prepared.have(view.indices[np.unique(np.concatenate(rows))])
 
     def uses(self) -> Iterator[Use]:
-        """Yield what all of its steps use, step by step."""
+        """Yield the rows of each view that are used, step by step."""
         for step in self.steps:
             yield from (stream.use(step) for stream in self.streams)
             if self.episodes is not None:

@@ -1,4 +1,4 @@
-"""What tables of texts and tables of images have in common: splits, labels, groups, identity."""
+"""The base of all table domains: splits, labels, groups, clusters, identity."""
 
 from __future__ import annotations
 
@@ -50,40 +50,40 @@ from transfergrid.records.files.tables import Table, read_table
 from transfergrid.records.metrics import CLASSES, NUMBERS
 
 READING = 3
-"""Raised whenever the same table may come to other rows, splits, classes or order than before: what
-was remembered of it is then measured anew."""
+"""Version of reading tables; raise it whenever the same table may give other rows, splits, classes
+or another order. Then cached facts are not used any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableDomain(Domain):
-    """A table with a label column, in one file, in one file a split, or in a folder of these.
+    """A table with a label column: one file, one file per split, or a folder of these.
 
-    A folder holds `train`, `dev` or `val`, and `test` with the ending of a table; its
-    `classes.json` names the labels 0, 1, ... Training and validation rows are the pool together;
-    validation is drawn from the labels that a cell is given. Rows are ordered by what they hold,
-    so that neither their order nor the file's format or place moves a result.
+    A folder holds tables named `train`, `dev` or `val`, and `test`; its `classes.json` names the
+    labels 0, 1, ... Training and validation rows form the pool together; a cell's validation part
+    is drawn from its given labels. Rows are ordered by their contents, so that neither their order
+    nor the file's format or place changes a result.
 
     Attributes:
         file: the table, or the folder.
-        label: the column of labels: text, whole numbers or truth values. With a metric of numbers
-            a column of these, or several, which are then predicted together.
+        label: the column of labels: text, whole numbers or truth values. With a metric of numbers,
+            a column of numbers, or several columns, which are then predicted together.
         test_file: a table to test on.
         validation_file: a table that joins the pool.
-        split_column: a column that says train, validation or test.
-        test_split: what to test on where nothing is named test: a share of each class between 0
-            and 1, or the name of a split such as "dev".
-        cluster_column: a column of patients, authors, films, ...: examples of one depend on each
-            other. None stands in pool and test, and errors are by cluster.
+        split_column: a column with the values train, validation or test.
+        test_split: what to test on if nothing is named test: a share of each class between 0 and
+            1, or the name of a split such as "dev".
+        cluster_column: a column of patients, authors, films, ...: examples of the same cluster
+            depend on each other. No cluster is in both pool and test, and errors are by cluster.
         group_column: a column of subpopulations (hospitals, domains, ...), for tables by group.
             Without a `cluster_column` its groups are clusters too; `cluster_column: false` says
             that they are not.
-        class_names: the classes in order: the labels, or what 0, 1, ... are called.
+        class_names: the classes in order: the labels, or the names of the labels 0, 1, ...
         encoding: of text files.
-        delimiter: between the fields of CSV; by default as the file's ending says.
-        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" takes
+        delimiter: between the fields of CSV; by default decided by the file's ending.
+        duplicates: "keep" counts the test examples whose copies are in the pool, "drop" leaves
             these copies out of the pool.
-        alike_groups: of groups or clusters such as P7 and p7 or 007 and 7: "refuse" them, "merge"
-            them to one each, or "keep" them apart.
+        alike_groups: for groups or clusters such as P7 and p7, or 007 and 7: "refuse" them,
+            "merge" them into one, or "keep" them apart.
     """
 
     file: str
@@ -104,7 +104,7 @@ class TableDomain(Domain):
     content_addressed: ClassVar[bool] = True
     descriptive: ClassVar[tuple[str, ...]] = (
         *(*Domain.descriptive, "encoding", "delimiter"),
-        "alike_groups",  # moves the content where it matters
+        "alike_groups",  # where it matters, the content differs
     )
     optional: ClassVar[tuple[str, ...]] = ("cluster_column",)
     tasks: ClassVar[tuple[str, ...]] = (CLASSES, NUMBERS)
@@ -112,33 +112,33 @@ class TableDomain(Domain):
     @property
     @abstractmethod
     def input_columns(self) -> tuple[str, ...]:
-        """The columns that make an example."""
+        """The columns of an example's input."""
 
     @abstractmethod
     def inputs(self, table: Table) -> list[Input | None]:
-        """Return what each row of a table holds; None for a row that is to be left out.
+        """Return the input of each row of a table; None for a row to leave out.
 
         Raises:
-            BadInputError: a row holds nothing that can be used, and may not be left out.
+            BadInputError: a row has no usable input, and must not be left out.
         """
 
     @abstractmethod
     def examples(
         self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> Examples:
-        """Return these rows, ready to be read."""
+        """Return the examples of these rows."""
 
     @property
     def reading(self) -> str:
-        """How the same content is read, where there are several ways."""
+        """The setting for reading the content, if the same content can be read in several ways."""
         return ""
 
     left_out: ClassVar[str] = "rows_left_out"
-    """What notes call the rows that `inputs` leaves out."""
+    """The key, in notes, of the number of rows that `inputs` leaves out."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As `class_names` or a folder's classes.json list them, else the labels sorted."""
+        """The classes from `class_names` or a folder's classes.json, or else the sorted labels."""
         return tuple(self.facts()["classes"])
 
     @property
@@ -152,17 +152,17 @@ class TableDomain(Domain):
         return self.label_columns if self.of_numbers else ()
 
     def content(self) -> str:
-        """See `Component.content`; all that a cell sees of the table, but for duplicates."""
+        """See `Component.content`: of all that a cell reads from the table, copies included."""
         return str(self.facts()["content"])
 
     def check(self) -> None:
-        """See `Domain.check`; reads the table once, and remembers that it was sound."""
+        """See `Domain.check`; reads the table once, and caches its facts."""
         super().check()
         self._check_labels()
         self.facts()
 
     def _check_labels(self) -> None:
-        """Raise `BadInputError` where the columns of labels are not of the kind that is scored."""
+        """Raise `BadInputError` unless the columns of labels fit the metric."""
         columns = self.label_columns
         if not self.of_numbers and len(columns) > 1:
             raise BadInputError(
@@ -173,15 +173,15 @@ class TableDomain(Domain):
             raise BadInputError(f"target.class_names are of classes, and {self.metric} of numbers")
 
     def outline(self) -> Outline:
-        """See `Domain.outline`; copies that "drop" takes out of the pool still count."""
+        """See `Domain.outline`; copies that "drop" leaves out of the pool still count."""
         return outline_of(self.facts())
 
     def remarks(self) -> list[str]:
-        """See `Domain.remarks`: what is odd about the names of groups."""
+        """See `Domain.remarks`: odd names of groups."""
         return [f"{self.file}: {line}" for line in self.facts()[REMARKS]]
 
     def load(self) -> LoadedDomain:
-        """Return the splits in an order that only their contents settle."""
+        """Return the splits, in an order that depends only on their contents."""
         rows = self.rows()
         pool, test = (self._examples(rows, part) for part in (rows.pool, rows.test))
         loaded = LoadedDomain(pool, test, rows.classes, rows.notes, self.outputs)
@@ -189,7 +189,7 @@ class TableDomain(Domain):
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.file)
 
     def facts(self) -> dict[str, Any]:
-        """Return content and classes, read once for as long as the files stay the same."""
+        """Return content, outline and remarks of the table, cached while the files are the same."""
         files = [part.file for part in find_parts(self.file, self.test_file, self.validation_file)]
         hashes = [content_hashes(file, [""])[""] for file in (*files, *_class_names(self.file))]
         told = {
@@ -203,14 +203,14 @@ class TableDomain(Domain):
         return dict(json.loads(facts[""]))
 
     def measured(self) -> str:
-        """Return what `facts` remembers, as JSON."""
+        """Return the facts that `facts` caches, as JSON."""
         rows = self.rows()
         told = outlined(rows.classes, rows.labels(rows.pool), rows.labels(rows.test))
         remarks = rows.notes.get(REMARKS, [])
         return json.dumps({"content": rows.content(), **told.as_dict(), REMARKS: remarks})
 
     def rows(self) -> Rows:
-        """Read the table and settle its splits, classes and order."""
+        """Read the table; return its rows in canonical order, with splits, classes and notes."""
         whole = whole_column(self.cluster_column, self.group_column)
         found, choice, n_left_out = self._read()
         remarks: list[str] = []
@@ -237,13 +237,13 @@ class TableDomain(Domain):
         return Rows(pool, test, classes, notes)
 
     def _class_names(self) -> Sequence[str] | None:
-        """Return the classes' names in order, where they are given."""
+        """Return the classes' names in order, if they are given."""
         if self.class_names is not None:
             return self.class_names
         return next((_read_class_names(file) for file in _class_names(self.file)), None)
 
     def _read(self) -> tuple[list[Row], Choice, int]:
-        """Return the rows of the splits that are used, which those are, and how many were left."""
+        """Return the rows of the splits in use, these splits, and how many rows were left out."""
         parts = find_parts(self.file, self.test_file, self.validation_file)
         column = self.split_column
         if column is None:
@@ -265,10 +265,10 @@ class TableDomain(Domain):
         return rows, choice, len(kept) - len(rows)
 
     def wanted(self) -> list[str]:
-        """Return the columns that were named, each for one purpose.
+        """Return all columns that the arguments name.
 
         Raises:
-            BadInputError: one was named for two.
+            BadInputError: a column is named for two purposes.
         """
         wanted = [*self.input_columns, *self.label_columns, self.split_column]
         wanted += [self.group_column, self.cluster_column or None]
@@ -314,7 +314,11 @@ class TableDomain(Domain):
 
 
 def present(table: Table, column: str, row: int) -> str:
-    """Return a cell that may not be empty, as text."""
+    """Return a cell of the table as text.
+
+    Raises:
+        BadInputError: the cell is empty, or holds a list, an object or bytes.
+    """
     try:
         text = as_text(table.columns[column][row])
     except BadInputError as error:
@@ -327,7 +331,7 @@ def present(table: Table, column: str, row: int) -> str:
 
 
 def _class_names(spelled: str) -> Iterable[Path]:
-    """Return the file that names a folder's classes, if there is one."""
+    """Return the file that names a folder's classes in a list; an empty list without one."""
     file = existing(spelled) / CLASS_NAMES
     return [file] if file.is_file() else []
 

@@ -1,6 +1,6 @@
-"""What is predicted of an input: its head, loss, decoding and scores, in one object.
+"""What is predicted for an input: head, loss, decoding and scores, in one object.
 
-No strategy and no driver asks which kind of task it has: whatever depends on the kind is here.
+Strategies and drivers never ask which kind of task they have: all that depends on it is here.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from transfergrid.records.errors import check_known
 from transfergrid.records.metrics import CLASSES, METRICS, metrics_of
 
 Score = Callable[[Tensor, Tensor], Tensor]
-"""Of what is predicted (n, outputs) and labels (n, ...), one number; NaN where it is undefined."""
+"""Maps decoded predictions (n, outputs) and labels (n, ...) to a score; NaN where undefined."""
 
 
 class Task(ABC):
-    """What every labelled stream brings along: the target's, and a source domain's own.
+    """The task of a labelled stream: the target has one, and so has each source domain.
 
-    What is predicted comes in two forms: *outputs* of a head, on which losses are computed, and
-    what `decode` makes of them, which scores are computed of and records keep.
+    Predictions have two forms: the *outputs* of a head, on which losses are computed, and the
+    decoded predictions that `decode` makes of them, on which scores are computed and which
+    records keep.
     """
 
     kind: ClassVar[str]
-    """As in `records.metrics`."""
+    """The kind of task, as in `records.metrics`."""
 
     @property
     @abstractmethod
@@ -42,15 +43,15 @@ class Task(ABC):
 
     @property
     def outputs(self) -> int:
-        """Width of the head: how many numbers are predicted of an input."""
+        """Width of the head: how many numbers are predicted for an input."""
         return len(self.names)
 
     def in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
-        """Return labels (n, ...) of a task with the same names, brought to this one's order.
+        """Return labels (n, ...) of another task, reordered to this task's order of names.
 
         Args:
             labels: of the other task.
-            names: of the other task, in its order.
+            names: the other task's names, the same as this task's, in its own order.
         """
         if tuple(names) == self.names:
             return labels
@@ -58,18 +59,20 @@ class Task(ABC):
 
     @abstractmethod
     def _in_order(self, labels: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
-        """See `in_order`, of names in another order."""
+        """See `in_order`; called only if the names are in another order."""
 
     def fitted(self, labels: Tensor) -> Self:
-        """Return the task with what its head and loss take from training labels (n, ...)."""
+        """Return the task with its head and loss fitted to training labels (n, ...)."""
         return self
 
     def head(self, dim: int) -> nn.Module:
-        """Return a new head on features (batch, dim); its weights are the caller's to seed."""
+        """Return a new head on features (batch, dim); the caller seeds its random weights."""
         return nn.Linear(dim, self.outputs)
 
     def fill(self, head: nn.Module, weight: Tensor, bias: Tensor) -> None:
-        """Let a head of this task give `weight` x + `bias` of features x, in the labels' unit.
+        """Set a head's weights so that it gives `weight` x + `bias` for features x.
+
+        The result is in the labels' unit.
 
         Args:
             head: as `head` makes it.
@@ -79,9 +82,9 @@ class Task(ABC):
         head.load_state_dict({"weight": weight, "bias": bias}, strict=False)
 
     def smoothed(self, share: float) -> Self | None:
-        """Return the task with labels whose mass is spread to this share; None where none has it.
+        """Return the task with label smoothing of this share; None where labels are numbers.
 
-        Its `loss` alone is another one.
+        Only its `loss` differs.
         """
         return None
 
@@ -92,52 +95,56 @@ class Task(ABC):
         Args:
             outputs: of the head, (batch, outputs).
             labels: (batch, ...), as the stream holds them.
-            smoothing: share of the label's mass that is spread evenly; 0 where labels have none.
+            smoothing: share of a label's mass that is spread evenly over the classes; 0 where
+                labels are numbers.
         """
 
     @abstractmethod
     def prior(self, labels: Tensor) -> Tensor:
-        """Return the outputs, (outputs,), that fit labels best without any input."""
+        """Return the constant outputs, (outputs,), that fit these labels best."""
 
     @abstractmethod
     def decode(self, outputs: Tensor) -> Tensor:
-        """Return what is predicted, (batch, outputs): probabilities, or values."""
+        """Return decoded predictions (batch, outputs): probabilities, or values."""
 
     @abstractmethod
     def answers(self, labels: Tensor) -> Tensor:
-        """Return what is decoded where nothing is wrong, (n, outputs): one-hot, or the numbers."""
+        """Return the perfect decoded predictions, (n, outputs): one-hot, or the numbers."""
 
     @abstractmethod
     def encode(self, predicted: Tensor) -> Tensor:
-        """Return outputs of which `decode` makes this, (n, outputs), but for what rounds to 0."""
+        """Return outputs (n, outputs) that `decode` maps to this, up to values that round to 0."""
 
     @abstractmethod
     def criterion(self, predicted: Tensor, labels: Tensor) -> float:
-        """Return the loss of what was decoded, in the unit of `loss`."""
+        """Return the loss of decoded predictions, in the unit of `loss`."""
 
     @property
     @abstractmethod
     def _scores(self) -> dict[str, Score]:
-        """Each of the kind's metrics."""
+        """The function of each metric of this kind of task."""
 
     @abstractmethod
     def constant(self, labels: Tensor) -> Tensor:
-        """Return what says the same of every example, and errs least on these (n, outputs)."""
+        """Return the best constant prediction for these labels, repeated: (n, outputs)."""
 
     @abstractmethod
     def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
-        """Is the same predicted for every example, or as good as the same?"""
+        """Return whether (nearly) the same is predicted for every example."""
 
     @abstractmethod
     def underfit(self, predicted: Tensor, labels: Tensor) -> bool:
-        """Is a model not halfway, on its own training examples, from `constant` to perfect?"""
+        """Return whether a model is less than halfway from `constant` to perfect.
+
+        It is judged on its own training examples.
+        """
 
     # What is the same for all ------------------------------------------------------------------
 
     def score(self, metric: str, predicted: Tensor, labels: Tensor) -> float:
-        """Return one metric in its own unit, shares from 0 to 1; NaN where it is not defined.
+        """Return one metric in its own unit, shares from 0 to 1; NaN where it is undefined.
 
-        `evidence.measured.scoring` computes the same of a resample.
+        `evidence.measured.scoring` computes the same for a resample.
 
         Raises:
             BadInputError: the task has no such metric.
@@ -149,21 +156,24 @@ class Task(ABC):
         return float(value.clamp(0, 1) if METRICS[metric].is_share else value)
 
     def scores(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
-        """Return every metric; None where it is not defined."""
+        """Return every metric by name; None where it is undefined."""
         found = {name: self.score(name, predicted, labels) for name in metrics_of(self.kind)}
         return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
     def by_class(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
-        """Return the accuracy of each class by its name, None without examples; empty: not kept."""
+        """Return the accuracy of each class by name; None for a class without examples.
+
+        Empty where accuracy by class is not recorded.
+        """
         return {}
 
     def floor(self, labels: Tensor) -> dict[str, float | None]:
-        """Return what saying the same of every example scores at best, by metric."""
+        """Return the scores, by metric, of the best constant prediction."""
         return self.scores(self.constant(labels), labels)
 
 
 def better(metric: str, one: float, other: float) -> bool:
-    """Is `one` strictly the better value? NaN is never better."""
+    """Return whether `one` is strictly better than `other`; NaN is never better."""
     if math.isnan(one):
         return False
     if math.isnan(other):
@@ -177,7 +187,8 @@ class Classification(Task):
 
     Attributes:
         classes: names in label order; labels are indices of them, (n,) int64.
-        smoothing: share of a label's mass that `loss` spreads evenly, unless more is asked for.
+        smoothing: share of a label's mass that `loss` spreads evenly; a larger share in the call
+            of `loss` replaces it.
     """
 
     classes: tuple[str, ...]
@@ -226,8 +237,8 @@ class Classification(Task):
     @property
     @override
     def _scores(self) -> dict[str, Score]:
-        """Classes that do not occur are left out of means over classes."""
-        from torchmetrics.functional import classification as tm  # seconds; nothing built pays them
+        """Means over classes leave out classes that do not occur."""
+        from torchmetrics.functional import classification as tm  # slow import, so only here
 
         n = self.outputs
         return {
@@ -246,7 +257,7 @@ class Classification(Task):
 
     @override
     def collapsed(self, predicted: Tensor, labels: Tensor) -> bool:
-        """Is one class predicted for every example?"""
+        """Return whether one class is predicted for every example."""
         return bool(len(set(predicted.argmax(dim=1).tolist())) == 1)
 
     @override
@@ -259,7 +270,7 @@ class Classification(Task):
 def _balanced_accuracy(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return the mean recall of the classes that occur.
 
-    torchmetrics counts a class that is predicted and does not occur as one of recall 0.
+    torchmetrics would count a class that is predicted but does not occur with recall 0.
     """
     hits = labels[probabilities.argmax(dim=1) == labels]
     there = labels.bincount()
@@ -268,10 +279,10 @@ def _balanced_accuracy(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def _auroc(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Return the area of each class against the rest, averaged over those that have one.
+    """Return the one-versus-rest AUROC, averaged over the classes for which it is defined.
 
-    A class that is absent, or has nothing beside it, has none: torchmetrics would count it as 0.
-    NaN where no class has one.
+    It is undefined for a class that no example or every example has; torchmetrics would count 0.
+    NaN where it is undefined for all classes.
     """
     from torchmetrics.functional import classification as tm
 

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, that lie in memory."""
+"""Texts, or pairs of texts, in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Texts: TypeAlias = Sequence[str] | Sequence[tuple[str, str]]
 
 
 class TextExamples(Examples):
-    """Texts with labels and, where they are known, the groups that they come from."""
+    """Texts with labels and, if known, groups."""
 
     def __init__(
         self,

@@ -27,11 +27,11 @@ class TextTable(TableDomain):
     """A table of texts: CSV, TSV, JSON lines, JSON or Parquet; see `TableDomain` for its splits.
 
     Attributes:
-        file: the table, or a folder of them.
+        file: the table, or a folder of tables.
         text: the column of texts.
-        pair: the column of second texts, where an example is a pair, such as two sentences.
-        label: the column of labels; of numbers one, or several.
-        empty: what to do with rows whose text is empty: "refuse" the table, or "drop" them.
+        pair: the column of second texts, if examples are pairs, such as two sentences.
+        label: the column of labels; with numbers as labels, one column or several.
+        empty: what to do with rows whose text is empty: "refuse" the table, or "drop" the rows.
     """
 
     file: str
@@ -49,11 +49,11 @@ class TextTable(TableDomain):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The text, and the second text of a pair."""
+        """The column of texts, and that of second texts."""
         return (self.text,) if self.pair is None else (self.text, self.pair)
 
     def inputs(self, table: Table) -> list[Input | None]:
-        """Return each row's text or pair; None for one that is empty."""
+        """Return each row's text or pair of texts; None for an empty row."""
         made = text_inputs(table, self.input_columns)
         if self.empty != "drop":
             check_none_empty(table, made, "; target.empty=drop leaves them out")
@@ -62,15 +62,15 @@ class TextTable(TableDomain):
     def examples(
         self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> TextExamples:
-        """Return texts in memory."""
+        """Return the rows as texts in memory."""
         return TextExamples([row.input.value for row in rows], labels, groups)
 
 
 def text_inputs(table: Table, columns: Sequence[str]) -> list[Input | None]:
-    """Return each row's text or, of two columns, its pair; None where one of them is empty.
+    """Return each row's text, or its pair from two columns; None where a text is empty.
 
     Raises:
-        BadInputError: a cell holds what is no text.
+        BadInputError: a cell holds a list, an object or bytes instead of a text.
     """
     made: list[Input | None] = []
     for texts in zip(*(_texts(table, column) for column in columns), strict=True):
@@ -80,7 +80,7 @@ def text_inputs(table: Table, columns: Sequence[str]) -> list[Input | None]:
 
 
 def check_none_empty(table: Table, made: Sequence[Input | None], way_out: str = "") -> None:
-    """Raise `BadInputError`, with this way out, if any of a table's rows is empty."""
+    """Raise `BadInputError` if any of a table's rows is empty; `way_out` ends the message."""
     empty = [i for i, row in enumerate(made) if row is None]
     if empty:
         numbers = ", ".join(str(table.numbers[i]) for i in empty[:NAMED])
@@ -90,12 +90,12 @@ def check_none_empty(table: Table, made: Sequence[Input | None], way_out: str = 
 
 
 def _texts(table: Table, column: str) -> list[str]:
-    """Return a column as texts; what is missing is empty."""
+    """Return a column as texts; a missing value becomes an empty text."""
     texts = []
     for row, value in enumerate(table.columns[column]):
         if isinstance(value, (list, dict, bytes)):
             kind = type(value).__name__
             raise BadInputError(f"{table.place(row)}, column {column!r}: holds a {kind}, no text")
-        missing = value is None or value != value  # NaN is not itself
+        missing = value is None or value != value  # NaN differs from itself
         texts.append("" if missing else sound_text(str(value)))
     return texts

@@ -1,4 +1,4 @@
-"""Torch's own random numbers, at the start of a stream."""
+"""Seeding of torch's global generators."""
 
 from functools import cache
 
@@ -6,10 +6,11 @@ import torch
 
 
 def seed_torch(seed: int) -> None:
-    """Seed torch's generators: the CPU's, and those of every accelerator that is there.
+    """Seed torch's global generators: the CPU's, and those of all accelerators.
 
-    Where there is none, `torch.manual_seed` writes the call stack down three times over, for
-    devices that never come. It is called at each step, and would take a tenth of a short one.
+    Without an accelerator, `torch.manual_seed` would record the call stack three times, to seed
+    devices that may be initialised later. This function is called at each step, and that would
+    take a tenth of a short step.
     """
     if _accelerated():
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The classification datasets that torchvision reads, by name."""
+"""The classification datasets of torchvision, by name."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ OURS = frozenset({"root", "train", "what", "transform", "target_transform", "dow
 
 @dataclass(frozen=True)
 class TorchvisionData(Domain):
-    """A dataset of torchvision's; train and validation parts are the pool together.
+    """A dataset of torchvision; train and validation parts form the pool together.
 
     Attributes:
-        dataset: its name there, such as "CIFAR10".
-        root: the folder that torchvision is to look in, or to download to.
-        download: fetch what is missing; needs a network.
-        options: other arguments of its constructor, such as `split: letters` of EMNIST.
-        test_split: share of each class to test on, where torchvision has only one part.
+        dataset: its name in torchvision, such as "CIFAR10".
+        root: the folder with its files, or for downloads.
+        download: download missing files; needs a network.
+        options: other arguments of its constructor, such as `split: letters` for EMNIST.
+        test_split: share of each class to test on, if torchvision has only one part.
         duplicates: "keep" counts test images whose copies are in the pool, "drop" leaves those
             copies out of the pool.
     """
@@ -57,22 +57,22 @@ class TorchvisionData(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names as torchvision gives them, those without examples left out."""
+        """Class names from torchvision, without classes that have no pool examples."""
         pool, _ = self._parts()
         return self._used(pool)[0]
 
     def content(self) -> str:
-        """See `Component.content`: the dataset's own files, not what lies beside them."""
+        """See `Component.content`: of the dataset's own files, not of others in the folder."""
         names = self._files()
         if not names:
-            self._parts()  # fetches them, or says what is wrong
+            self._parts()  # downloads them, or raises
             names = self._files()
         hashes = content_hashes(at_home(self.root).absolute(), names)
         told = "\n".join(f"{hashes[name]} {name}" for name in sorted(hashes))
         return sha256(told.encode()).hexdigest()[:16]
 
     def _files(self) -> list[str]:
-        """Return the dataset's files below the root, as far as they are there."""
+        """Return those of the dataset's files below the root that exist."""
         assert self._known
         folder, names = at_home(self.root), []
         for name in files_of(self.dataset, self.options):
@@ -107,7 +107,7 @@ class TorchvisionData(Domain):
         return with_copies_settled(loaded, self.modality, self.duplicates, key, self.dataset)
 
     def _used(self, pool: Sequence[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the names and the numbers (n_classes,) of the classes that the pool has."""
+        """Return the names and the numbers (n_classes,) of the classes that occur in the pool."""
         used = np.unique(np.concatenate([labels_of(part) for part in pool]))
         names = self._known.classes or class_names(pool[0], int(used.max()) + 1)
         if len(used) < 2:
@@ -116,10 +116,10 @@ class TorchvisionData(Domain):
 
     @property
     def _known(self) -> Known:
-        """What is known of the dataset's splits.
+        """The entry of the dataset in `KNOWN`, with its splits and files.
 
         Raises:
-            BadInputError: it is none that can be a target, or its arguments do not fit.
+            BadInputError: the dataset cannot be a target, or `test_split` does not fit.
         """
         near = {name.lower(): name for name in KNOWN}.get(str(self.dataset).lower())
         if self.dataset not in KNOWN:
@@ -144,10 +144,10 @@ class TorchvisionData(Domain):
         return (made[:-1], made[-1]) if known.test is not None else (made, None)
 
     def _open(self, own: Mapping[str, Any]) -> Any:
-        """Return one part.
+        """Return torchvision's object for one part.
 
-        Nothing is unpickled but what torchvision reads so, CIFAR's files, and of these only the
-        published ones: it compares their MD5 first.
+        The only files that torchvision unpickles are CIFAR's, and it compares their MD5 with the
+        published one first.
         """
         from torchvision import datasets
 
@@ -171,7 +171,7 @@ class TorchvisionData(Domain):
             ) from error
 
     def _check_options(self, constructor: type, own: Mapping[str, Any]) -> None:
-        kinds = constructor.__mro__[:2]  # EMNIST hands its own on to MNIST
+        kinds = constructor.__mro__[:2]  # EMNIST passes its arguments on to MNIST
         known = {name for kind in kinds for name in inspect.signature(kind).parameters}
         known -= {*OURS, *own, "args", "kwargs", "loader", "transforms"}
         for key in self.options:
@@ -194,10 +194,14 @@ class TorchvisionData(Domain):
 
 
 class DatasetExamples(DecodedExamples):
-    """The images of torchvision's objects, decoded when they are read."""
+    """The images of torchvision's dataset objects, decoded when they are read."""
 
     def __init__(self, parts: Sequence[Any], used: NDArray[np.int64], name: str) -> None:
-        """Join the parts; labels become places in `used` (n_classes,)."""
+        """Join the parts; labels become places in `used` (n_classes,).
+
+        Raises:
+            BadInputError: a part has a class that is not in `used`.
+        """
         numbers = [labels_of(part) for part in parts]
         self.parts, self.name = parts, name
         self.starts = np.cumsum([0, *(len(n) for n in numbers)])
@@ -220,7 +224,7 @@ class DatasetExamples(DecodedExamples):
 
 def labels_of(part: Any) -> NDArray[np.int64]:
     """Return the class number (n,) of each example, without decoding images."""
-    if type(part).__name__ == "PCAM":  # labels stand in a file of their own
+    if type(part).__name__ == "PCAM":  # labels are in a separate file
         with part.h5py.File(part._base_folder / part._FILES[part._split]["targets"][0]) as file:
             return np.asarray(file["y"]).reshape(-1).astype(np.int64)
     key = next((name for name in LABELS if getattr(part, name, None) is not None), None)
@@ -234,7 +238,7 @@ def labels_of(part: Any) -> NDArray[np.int64]:
 
 
 def class_names(part: Any, n_classes: int) -> tuple[str, ...]:
-    """Return what torchvision calls the classes; their numbers where it does not tell."""
+    """Return torchvision's names of the classes, or their numbers if it has no distinct names."""
     told = getattr(part, "classes", None) or getattr(part, "categories", None) or ()
     names = [name if isinstance(name, str) else ", ".join(name) for name in told]
     if len(names) < n_classes or len(set(names)) < len(names):
@@ -243,7 +247,7 @@ def class_names(part: Any, n_classes: int) -> tuple[str, ...]:
 
 
 def _no_download(constructor: type) -> dict[str, bool]:
-    """Return an argument that keeps a constructor from downloading, where it might."""
+    """Return the argument that prevents a constructor from downloading, if it takes one."""
     parameters = inspect.signature(constructor).parameters
     takes = "download" in parameters or "kwargs" in parameters
     return {"download": False} if takes else {}
@@ -251,7 +255,7 @@ def _no_download(constructor: type) -> dict[str, bool]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Let connections fail soon that get no answer."""
+    """Set the default timeout of sockets to `PATIENCE` inside the context."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:

@@ -11,14 +11,14 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Known:
-    """A dataset of torchvision's.
+    """A dataset of torchvision.
 
     Attributes:
-        pool: constructor arguments of each part that is learned from.
-        test: those of the part that is tested on; None where torchvision has only one part.
+        pool: constructor arguments, one entry for each part that joins the pool.
+        test: constructor arguments of the test part; None where torchvision has only one part.
         files: its files and folders below the root.
-        classes: the classes' names, where torchvision gives none, or others than other datasets
-            of the same classes have.
+        classes: the classes' names, if torchvision has none, or has other names than other
+            datasets with the same classes.
     """
 
     pool: tuple[Mapping[str, Any], ...]
@@ -73,10 +73,10 @@ KNOWN: dict[str, Known] = {
 }
 
 LABELS = ("targets", "labels", "_labels", "y", "_samples", "samples")
-"""Where torchvision's datasets keep their labels, alone or beside each image."""
+"""Attributes in which torchvision's datasets keep their labels, alone or beside each image."""
 SIZES = {"full": "imagenette2", "320px": "imagenette2-320", "160px": "imagenette2-160"}
 PACKED = (".gz", ".tgz", ".zip", ".tar")
-"""Archives that may or may not be left beside what was unpacked from them."""
+"""Endings of archives, which may or may not remain beside the unpacked files."""
 
 
 def files_of(dataset: str, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Images without labels, all that lie below a folder: for sources that learn from inputs alone."""
+"""All images below a folder, without labels: for sources that learn without labels."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.fingerprints import existing, visible_files
 
 NOTHING = ("unlabelled",)
-"""What all examples are called alike."""
+"""The one class name that all examples have."""
 
 
 @dataclass(frozen=True)
 class UnlabelledImages(Domain):
-    """All images below a folder, in whatever folders; nothing is known of them, and none tested on.
+    """All images below a folder, in any subfolder, without labels and without a test split.
 
     Attributes:
         root: the folder.
         skip_broken: leave out and count images that do not decode, instead of refusing.
         duplicates: whether copies of a target's test images are counted: "keep" as elsewhere.
-        brightest: the value that is white in images of more than 8 bits, where it is not clear.
-        darkest: the value that is black there; 0 by default.
+        brightest: the value of white in images of more than 8 bits, if it is not clear.
+        darkest: the value of black in these; 0 by default.
     """
 
     root: str
@@ -45,11 +45,11 @@ class UnlabelledImages(Domain):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """One name for all."""
+        """One class name for all examples."""
         return NOTHING
 
     def check(self) -> None:
-        """See `Domain.check`; decodes every image once, and remembers which were sound."""
+        """See `Domain.check`; decodes every image once, and caches the verdicts."""
         super().check()
         if self.only is not None:
             raise BadInputError(f"only={list(self.only)}: {self.root} has no classes to keep")
@@ -60,7 +60,7 @@ class UnlabelledImages(Domain):
         return Outline(NOTHING, (len(self._files()[1]),), (0,))
 
     def load(self) -> LoadedDomain:
-        """Return lazily decoded images, and none to test on."""
+        """Return lazily decoded images as the pool, and an empty test split."""
         root, names, looked = self._files()
         scale = scale_of(self.darkest, self.brightest)
         alike = np.zeros(len(names), dtype=np.int64)
@@ -69,7 +69,7 @@ class UnlabelledImages(Domain):
         return LoadedDomain(pool, FileExamples([], alike[:0], scale=scale), NOTHING, notes)
 
     def _files(self) -> tuple[Path, list[str], Looked]:
-        """Return the root, the paths of its images below it, and what was found in them."""
+        """Return the root, the relative paths of its sound images, and what decoding found."""
         root = existing(self.root)
         if not root.is_dir():
             raise BadInputError(f"{self.root} is a file, not a folder of images")

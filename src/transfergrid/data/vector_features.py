@@ -1,4 +1,4 @@
-"""Vectors as features for the classical learner; imports scikit-learn, so import it late."""
+"""Vectors as features of the classical baseline; imports scikit-learn, so import it late."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfergrid.records.component import Part
 
 
 class VectorFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[misc]
-    """The numbers as they are: their domain has scaled them."""
+    """The numbers unchanged, because their domain has standardised them."""
 
     def fit(self, vectors: Raw, labels: Any = None) -> VectorFeatures:
         """Note how long the vectors are; labels are not used."""
@@ -25,10 +25,10 @@ class VectorFeatures(TransformerMixin, BaseEstimator, Part):  # type: ignore[mis
         return np.asarray(vectors, dtype=np.float32)
 
     def kept(self) -> dict[str, Any]:
-        """Return what `fit` settled as plain JSON values."""
+        """Return the fitted state as plain JSON values."""
         return {"width": self.width_}
 
     def restore(self, kept: dict[str, Any]) -> VectorFeatures:
-        """Be fitted as the features were that `kept` this."""
+        """Restore the fitted state from the output of `kept`."""
         self.width_ = int(kept["width"])
         return self

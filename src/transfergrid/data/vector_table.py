@@ -1,4 +1,4 @@
-"""Vectors: the numeric columns of a table, and their labels."""
+"""Vectors made of the numeric columns of a table, with labels."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from transfergrid.records.files.tables import Table, read_table
 Named = Annotated[Sequence[str], MinLen(1), doc("a list of columns")]
 Unnamed = Annotated[Sequence[str], doc("a list of columns")]
 TRUTH = {"true": 1.0, "false": 0.0}
-"""Numbers that are written as truth values."""
+"""The numbers of truth values."""
 FEWEST = 10
-"""Rows from which on a column that numbers them is told."""
+"""Least number of rows for a remark on a column that merely numbers the rows."""
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -46,16 +46,16 @@ WAYS_OUT = "; target.missing=mean, median or zero puts one there, and drop leave
 
 
 class Vector(NamedTuple):
-    """The numbers of a row (d,), NaN where one is missing, and what they are called."""
+    """The numbers of a row (d,), NaN where one is missing, and their columns' names."""
 
     values: Floats
     columns: tuple[str, ...]
 
     def as_input(self, columns: tuple[str, ...], spelled: str) -> Input:
-        """Return it with its numbers in this order.
+        """Return the row's input with its numbers in the order of these columns.
 
         Raises:
-            BadInputError: it has others; the message calls the table so.
+            BadInputError: it has other columns; `spelled` is the table's name in the message.
         """
         values = self.values
         if self.columns != columns:
@@ -72,17 +72,18 @@ class Vector(NamedTuple):
 class VectorTable(TableDomain):
     """A table of numbers: CSV, Parquet, npz, ...; see `TableDomain` for its splits.
 
-    In an npz an array (n,) is a column, and x of (n, d) is x0, x1, ...; `x_train`, `x_val` and
-    `x_test` are its splits. Missing numbers and the scale of columns are settled by the pool alone.
+    In an npz archive an array (n,) is a column, and an array x of shape (n, d) is the columns x0,
+    x1, ...; `x_train`, `x_val` and `x_test` are splits of x. Replacements of missing numbers and
+    the scale of columns are fitted to the pool only.
 
     Attributes:
-        file: the table, or a folder of them.
-        columns: those that make a vector, in this order; by default all that have no other purpose.
-        leave_out: columns that are not among these by default.
-        label: the column of labels; of numbers one, or several.
+        file: the table, or a folder of tables.
+        columns: the columns of the vector, in this order; by default all without another purpose.
+        leave_out: columns to leave out of this default.
+        label: the column of labels; with numbers as labels, one column or several.
         missing: what to do where a number is missing: "refuse" the table, "drop" these rows, or
-            put the column's "mean" or "median" there, or "zero".
-        standardise: by the mean and the deviation of the "pool", or "none".
+            fill in the column's "mean" or "median", or "zero".
+        standardise: by mean and standard deviation of the "pool", or "none".
     """
 
     file: str
@@ -97,7 +98,7 @@ class VectorTable(TableDomain):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """Those that were named."""
+        """The columns of the vector, if they were named."""
         return tuple(self.columns or ())
 
     @property
@@ -113,20 +114,20 @@ class VectorTable(TableDomain):
         super().check()
 
     def load(self) -> LoadedDomain:
-        """See `TableDomain.load`; what scales the vectors is fitted to the pool as it is left."""
+        """See `TableDomain.load`; the scaling is fitted to the pool after copies are dropped."""
         loaded = super().load()
         told = self._scaling(_columns_of(loaded.pool), raw_values(loaded.pool))
         return replace(loaded, pool=_scaled(loaded.pool, told), test=_scaled(loaded.test, told))
 
     def measured(self) -> str:
-        """See `TableDomain.measured`; the columns are told too."""
+        """See `TableDomain.measured`; includes the names of the columns."""
         rows = self.rows()
         values, columns = _matrix(rows.pool)
-        self._scaling(columns, values)  # says what is wrong with a column
+        self._scaling(columns, values)  # raises if something is wrong with a column
         return json.dumps({**json.loads(super().measured()), "columns": columns})
 
     def rows(self) -> Rows:
-        """See `TableDomain.rows`; what is odd about columns is a remark."""
+        """See `TableDomain.rows`; adds remarks on odd columns."""
         rows = super().rows()
         remarks = [*rows.notes.get(REMARKS, ()), *_oddities(rows)]
         if remarks:
@@ -134,7 +135,7 @@ class VectorTable(TableDomain):
         return rows
 
     def inputs(self, table: Table) -> list[Input | None]:
-        """Return each row's numbers; None for one that is dropped."""
+        """Return each row's numbers; None for a dropped row."""
         names, values = numbers_of(table, self._used(table), self._way_out)
         gone = np.asarray(np.isnan(values).any(axis=1))
         if self.missing == "refuse":
@@ -147,7 +148,7 @@ class VectorTable(TableDomain):
     def examples(
         self, rows: Sequence[Row], labels: Labels, groups: NDArray[np.str_] | None
     ) -> VectorExamples:
-        """Return vectors in memory, as they are in the table."""
+        """Return the rows as vectors in memory, unscaled."""
         values, columns = _matrix(rows)
         return VectorExamples(values, labels, Scaling(columns), groups)
 
@@ -171,7 +172,7 @@ class VectorTable(TableDomain):
         return table
 
     def _used(self, table: Table) -> list[str]:
-        """Return the columns that make a vector."""
+        """Return the columns of the vector."""
         if self.columns is not None:
             return list(self.columns)
         others = {*self.wanted(), *self.leave_out}
@@ -213,12 +214,13 @@ def numbers_of(
     """Return columns as numbers, (n, d); NaN where one is missing.
 
     Args:
-        table: that they are in.
-        columns: their names.
-        way_out: of a column of something else; `{}` stands for the names of all these.
+        table: the table.
+        columns: names of the columns.
+        way_out: ends the message about columns that hold something else; `{}` is replaced by the
+            names of these columns.
 
     Raises:
-        BadInputError: a cell holds something else.
+        BadInputError: a cell holds something that is no number.
     """
     found, broken = [], dict[str, str]()
     for column in columns:
@@ -235,7 +237,10 @@ def numbers_of(
 def check_complete(
     table: Table, columns: Sequence[str], values: Floats, way_out: str = WAYS_OUT
 ) -> None:
-    """Raise `BadInputError`, with this way out, if any of a table's numbers (n, d) is missing."""
+    """Raise `BadInputError` if any of a table's numbers (n, d) is missing.
+
+    `way_out` ends the message.
+    """
     empty = np.isnan(values)
     if not empty.any():
         return
@@ -297,7 +302,7 @@ def _scaled(examples: Examples, scaling: Scaling) -> VectorExamples:
 
 
 def _oddities(rows: Rows) -> Iterator[str]:
-    """Yield what is odd about the columns."""
+    """Yield remarks on odd columns: constant ones, and those that merely number the rows."""
     pool, columns = _matrix(rows.pool)
     everything = np.concatenate([pool, _matrix(rows.test)[0]])
     alike = [columns[i] for i in np.flatnonzero((pool == pool[:1]).all(axis=0))]
@@ -310,6 +315,9 @@ def _oddities(rows: Rows) -> Iterator[str]:
 
 
 def _counts(values: Floats) -> bool:
-    """Return whether values (n,) are consecutive whole numbers, each there once."""
+    """Return whether values (n,) are consecutive numbers, in any order, each once.
+
+    Always False for fewer than `FEWEST` values.
+    """
     n, least = len(values), values.min()
     return n >= FEWEST and bool(np.array_equal(np.sort(values), np.arange(n) + least))

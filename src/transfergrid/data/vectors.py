@@ -1,4 +1,4 @@
-"""Vectors of numbers that lie in memory, and how they are brought to one scale."""
+"""Vectors of numbers in memory, and how missing numbers are filled and columns standardised."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from transfergrid.records.errors import BadInputError
 Floats = NDArray[np.float64]
 
 Missing = Literal["refuse", "drop", "mean", "median", "zero"]
-"""What is done with numbers that are missing; the last three put something in their place."""
+"""How to treat missing numbers; the last three replace them."""
 Standardise = Literal["pool", "none"]
-"""What a column's mean and deviation are taken from."""
+"""The examples from which a column's mean and standard deviation are computed."""
 FILLED: tuple[Missing, ...] = ("mean", "median", "zero")
 assert {*FILLED} < {*get_args(Missing)}
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is done to each column: a missing number is replaced, then all are shifted and divided.
+    """The transformation of each column: fill missing numbers, subtract the mean, divide.
 
     Attributes:
-        columns: their names, in the order of the numbers.
-        fill: what stands for a missing number; None where none may be missing.
-        mean: what is taken off.
-        deviation: what is divided by then.
+        columns: names of the columns, in the order of the numbers.
+        fill: the replacement of a missing number, per column; None where no number is replaced.
+        mean: the number to subtract, per column; None for no standardisation.
+        deviation: the divisor after that, per column; None for no standardisation.
     """
 
     columns: tuple[str, ...]
@@ -48,12 +48,12 @@ class Scaling:
         missing: Missing = "refuse",
         standardise: Standardise = "pool",
     ) -> Scaling:
-        """Return what the examples to learn from (n, d) say; a missing number is NaN.
+        """Return the scaling fitted to the pool (n, d), in which NaN is a missing number.
 
-        The deviation is that of a population, and 1 for a column of one value.
+        The deviation is that of a population (divided by n), and 1 for a constant column.
 
         Raises:
-            BadInputError: a column has no number to learn from.
+            BadInputError: a column has no number in the pool, so neither mean nor median.
         """
         names = tuple(columns)
         if missing not in FILLED:
@@ -74,11 +74,11 @@ class Scaling:
             return cls(names, _told(fill))
         whole = pool if fill is None else np.where(np.isnan(pool), fill, pool)
         spread = whole.std(axis=0)
-        alike = (whole == whole[:1]).all(axis=0)  # of which rounding makes no zero
+        alike = (whole == whole[:1]).all(axis=0)  # constant; rounding may leave a spread above 0
         return cls(names, _told(fill), _told(whole.mean(0)), _told(np.where(alike, 1.0, spread)))
 
     def of(self, values: Floats) -> NDArray[np.float32]:
-        """Return vectors (n, d) as networks get them."""
+        """Return vectors (n, d), filled and standardised: the networks' inputs."""
         found = values
         if self.fill is not None:
             found = np.where(np.isnan(found), np.array(self.fill), found)
@@ -87,15 +87,15 @@ class Scaling:
         return found.astype(np.float32)
 
     def kept(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return the scaling as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def restored(cls, kept: dict[str, Any]) -> Scaling:
-        """Return what `kept` wrote.
+        """Return the scaling from the output of `kept`.
 
         Raises:
-            ValueError: it did not.
+            ValueError: these are no values that `kept` wrote.
         """
         if not isinstance(kept, dict) or {*kept} != {f.name for f in dataclasses.fields(cls)}:
             raise ValueError("these are no columns of a model of vectors")
@@ -112,11 +112,11 @@ def _told(values: Any) -> tuple[float, ...] | None:
 
 
 class VectorExamples(Examples):
-    """Vectors with labels and, where they are known, the groups that they come from.
+    """Vectors with labels and, if known, groups.
 
     Attributes:
-        values: (n, d) float64 as they were given; NaN is a missing number.
-        scaling: of what is read.
+        values: (n, d) float64, unscaled; NaN is a missing number.
+        scaling: applied to what `read` returns.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class VectorExamples(Examples):
 
 
 def raw_values(examples: Examples) -> Floats:
-    """Return vectors (n, d) as they were given, of whichever kind of examples of vectors."""
+    """Return the unscaled vectors (n, d) of any kind of examples of vectors."""
     whole = getattr(examples, "whole", None)
-    if whole is not None:  # some of them
+    if whole is not None:  # a `Subset`
         places: NDArray[np.int64] = examples.places  # type: ignore[attr-defined]
         return raw_values(whole)[places]
     values = getattr(examples, "values", None)

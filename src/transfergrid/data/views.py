@@ -1,4 +1,4 @@
-"""The examples of a split as a backbone's preprocessing sees them."""
+"""The examples of a split as inputs of a backbone: prepared, cached, augmented."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.data.kept_images import KeptImages, as_bytes, can_be_kept
 from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.seeds import stream_seed
 
-AT_ONCE = 500  # texts that are prepared together where a split may hold long ones
+AT_ONCE = 500  # texts that are prepared together, because a split may hold long ones
 CACHE_BYTES = 256 * 2**20  # a split whose prepared inputs are larger is prepared batch by batch
 
 
@@ -31,7 +31,7 @@ def take(inputs: Inputs, rows: Tensor) -> Inputs:
 
 
 def join_inputs(first: Inputs, second: Inputs) -> Inputs:
-    """Concatenate inputs; of two batches of sequences the shorter ones get more padding."""
+    """Concatenate inputs; sequences are padded to the length of the longer batch."""
     if isinstance(first, dict) and isinstance(second, dict):
         return {name: _cat_padded([first[name], second[name]]) for name in first}
     if _ahead(first) and _ahead(second):
@@ -42,13 +42,13 @@ def join_inputs(first: Inputs, second: Inputs) -> Inputs:
 
 
 def _cat_padded(parts: Sequence[Tensor], fill: int = 0) -> Tensor:
-    """Concatenate (n, length, ...) tensors; zeros at the end say nothing, the mask is zero too."""
+    """Concatenate (n, length, ...) tensors, padded at the end, where the attention mask is 0."""
     length = max(part.shape[1] if part.ndim > 1 else 0 for part in parts)
     return torch.cat([padded(part, length, fill) for part in parts])
 
 
 def padded(tensor: Tensor, length: int, fill: int = 0) -> Tensor:
-    """Return sequences (n, length, ...), filled up at their ends."""
+    """Return the sequences padded at their ends to (n, length, ...)."""
     if tensor.ndim < 2 or tensor.shape[1] == length:
         return tensor
     more = tensor.new_full((len(tensor), length - tensor.shape[1], *tensor.shape[2:]), fill)
@@ -61,7 +61,7 @@ def size_of(inputs: Inputs) -> int:
 
 
 def byte_size(inputs: Inputs) -> int:
-    """Return the bytes that inputs take in memory."""
+    """Return how many bytes inputs take in memory."""
     return sum(part.numel() * part.element_size() for part in tensors_of(inputs))
 
 
@@ -73,14 +73,14 @@ def tensors_of(inputs: Inputs) -> list[Tensor]:
 
 
 def _ahead(inputs: object) -> TypeGuard[tuple[Tensor, ...]]:
-    """Return whether the first blocks of a backbone have been run ahead on these inputs."""
+    """Return whether these are outputs of a backbone's first blocks instead of its inputs."""
     return isinstance(inputs, tuple)
 
 
 def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int64]) -> Inputs:
-    """Return these examples prepared, as `preprocess.prepare` does all at once, in little memory.
+    """Return these examples prepared by `preprocess.prepare`, in little memory.
 
-    Images are prepared part by part, so that large ones are small before others are decoded.
+    Images are prepared part by part: large ones are resized before the next ones are decoded.
     """
     parts = [preprocess.prepare(part) for part in examples.in_parts(indices)]
     if len(parts) < 2:
@@ -89,7 +89,7 @@ def prepared(preprocess: Preprocess, examples: Examples, indices: NDArray[np.int
 
 
 def joined(parts: Sequence[Inputs], fills: Mapping[str, int] | None = None) -> Inputs:
-    """Concatenate inputs; sequences are padded to the longest, with 0 or what `fills` says."""
+    """Concatenate inputs; sequences are padded to the longest, with 0 or the value in `fills`."""
     first = parts[0]
     if isinstance(first, dict):
         dicts, fills = [part for part in parts if isinstance(part, dict)], fills or {}
@@ -98,15 +98,17 @@ def joined(parts: Sequence[Inputs], fills: Mapping[str, int] | None = None) -> I
 
 
 class Prepared:
-    """One split as a backbone's preprocessing sees it, kept where it fits: in memory, or on disk.
+    """One split, prepared for a backbone and cached where it fits: in memory, or on disk.
 
-    On disk are images that had to be decoded, or that are many and had to be resized.
+    The disk cache holds images that had to be decoded, and images that had to be resized if they
+    are too many for memory.
 
     Args:
         examples: of the split.
         preprocess: of the backbone.
-        place: which split of which data this is, plain values; None where nobody can say.
-        store: where images are kept that all workers share; None: in memory alone.
+        place: plain values that identify the data and the split, for the cache key; None if
+            unknown: then nothing is cached on disk.
+        store: the disk cache that all workers share; None: only memory is used.
     """
 
     def __init__(
@@ -126,12 +128,15 @@ class Prepared:
         self._n_cut: int | None = None
 
     def few(self, number: int) -> Prepared:
-        """Return itself, or what reads no more than it is asked for where that is a small part."""
+        """Return the split for reading this many examples, without preparing it whole for a few.
+
+        That is `unkept` for less than a quarter of a split that is not in memory yet; else itself.
+        """
         is_small = not self._large and self._cache is None and 4 * number < len(self.examples)
         return self.unkept() if is_small else self
 
     def unkept(self) -> Prepared:
-        """Return what reads no example but those that it is asked for, each time anew."""
+        """Return the split without a cache: it prepares only the rows asked for, each time anew."""
         found = Prepared(self.examples, self.preprocess, self.place)
         found._large = True
         return found
@@ -146,7 +151,7 @@ class Prepared:
         return prepared(self.preprocess, self.examples, indices)
 
     def lengths(self, indices: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Return how long these sequences are, (n,); None if they are none or not in memory."""
+        """Return the lengths of these sequences, (n,); None without sequences in memory."""
         self.warm()
         if not isinstance(self._cache, dict) or "attention_mask" not in self._cache:
             return None
@@ -154,16 +159,19 @@ class Prepared:
         return found
 
     def n_cut(self) -> int:
-        """Return how many examples are longer than the model takes, and so come cut."""
+        """Return how many examples are truncated because they are longer than the model takes."""
         if self._n_cut is None:
             everything = np.arange(len(self.examples), dtype=np.int64)
             parts = np.array_split(everything, 1 + len(everything) // AT_ONCE)
-            count = getattr(self.preprocess, "cut", None)  # images are resized, never cut
+            count = getattr(self.preprocess, "cut", None)  # images are resized, never truncated
             self._n_cut = sum(count(self.rows(part)) for part in parts) if count else 0
         return self._n_cut
 
     def warm(self) -> None:
-        """Prepare everything now, where it is to be in memory: processes forked later share it."""
+        """Prepare the whole split now if it fits in memory; processes forked later share it.
+
+        Otherwise set up the disk cache, if the split is to be kept there.
+        """
         if self._cache is None and self._kept is None and not self._large:
             one = self.preprocess.prepare(self.examples.read(np.zeros(1, dtype=np.int64)))
             self._kept = self._on_disk(one)
@@ -171,14 +179,14 @@ class Prepared:
             self._large = self._cache is None
 
     def have(self, indices: NDArray[np.int64]) -> None:
-        """Prepare these now, where they are kept: all at once is better than batch by batch."""
+        """Prepare these examples now for the disk cache, if there is one: faster than by batch."""
         self.warm()
         if self._kept is not None and len(indices):
             self._kept.have(indices)
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether it is kept there, which is known once it is warm."""
+        """Whether the split is cached on disk; known after `warm`."""
         return self._kept is not None
 
     def _on_disk(self, one: Inputs) -> KeptImages | None:
@@ -191,7 +199,7 @@ class Prepared:
         return KeptImages(self.store, self.examples, self.preprocess, self.place, one)
 
     def _whole(self, one: Inputs) -> Inputs | None:
-        """Return everything prepared; None if too large. All images are as large as the first."""
+        """Return the whole split prepared; None if too large, judged by the first example."""
         n = len(self.examples)
         if byte_size(one) * n > CACHE_BYTES:
             return None
@@ -200,7 +208,7 @@ class Prepared:
         return prepared(self.preprocess, self.examples, np.arange(n, dtype=np.int64))
 
     def _sequences(self) -> Inputs | None:
-        """Prepare part by part until all as long as the longest so far are known not to fit."""
+        """Return all texts prepared; None as soon as they would not fit at the longest length."""
         n = len(self.examples)
         parts: list[Inputs] = []
         for begin in range(0, n, AT_ONCE):
@@ -215,7 +223,7 @@ class Prepared:
 
 @dataclass
 class View:
-    """Chosen examples of a split, with the labels that their reader may see."""
+    """Chosen examples of a split, with the labels that the reader may see (or no labels)."""
 
     prepared: Prepared
     indices: NDArray[np.int64]
@@ -235,31 +243,31 @@ class View:
         return np.arange(len(self), dtype=np.int64)
 
     def part(self, rows: NDArray[np.int64]) -> Self:
-        """Return some of its rows as a view."""
+        """Return a view of some of its rows."""
         labels = self.labels[rows] if len(self.labels) else self.labels
         return replace(self, indices=self.indices[rows], labels=labels)
 
     def warm(self) -> None:
-        """Have all of it prepared, where that is kept: processes that are forked later share it."""
+        """Prepare all of it now, if it is cached; processes that are forked later share it."""
         self.prepared.have(self.indices)
 
     def alone(self, row: int) -> Inputs:
-        """Return model inputs of one row, without a look at the others."""
+        """Return the model inputs of one row, without preparing any other."""
         examples, preprocess = self.prepared.examples, self.prepared.preprocess
         return preprocess.finish(prepared(preprocess, examples, self.indices[[row]]), "none", None)
 
     def characters(self) -> NDArray[np.int64] | None:
-        """Return how many characters each text has, or pair of texts, (n,); None of images.
+        """Return how many characters each text, or pair of texts, has, (n,); None without texts.
 
-        That is the same whatever a network's tokenizer makes of them.
+        Unlike the number of tokens, it does not depend on the network's tokenizer.
         """
         texts = self.prepared.examples.characters
         return None if texts is None else texts[self.indices]
 
     def reading_order(self) -> NDArray[np.int64]:
-        """Return rows in the order in which to read them all, (n,): like lengths side by side.
+        """Return all rows in a good order for reading, (n,): sequences sorted by length.
 
-        A batch of sequences is as long as its longest one, so this halves the work on sentences.
+        A batch is padded to its longest sequence, so this halves the work on sentences.
         """
         lengths = self.prepared.lengths(self.indices)
         return self.rows if lengths is None else np.argsort(lengths, kind="stable")
@@ -271,13 +279,15 @@ class View:
         rng: torch.Generator | None = None,
         beside: View | None = None,
     ) -> Inputs:
-        """Return model inputs of these rows of the view, augmented if `rng` is given.
+        """Return the model inputs of these rows of the view, augmented if `rng` is given.
 
         Args:
             rows: of the view.
             augmentation: of the inputs.
-            rng: what an equal one makes of the same examples for another network is moved alike.
-            beside: the same examples for that network. Of texts it says how many words had a turn.
+            rng: random numbers of the augmentation. The same examples as inputs of another network
+                are augmented alike if they get an equal `rng`.
+            beside: the same examples for that other network. Of a text it tells how many words
+                drew a random number there.
         """
         prepared, preprocess = self.prepared.rows(self.indices[rows]), self.prepared.preprocess
         if beside is not None and isinstance(preprocess, Drawing):
@@ -285,7 +295,7 @@ class View:
         return preprocess.finish(prepared, augmentation, rng)
 
     def drawn(self, rows: NDArray[np.int64]) -> int:
-        """Return how many numbers the augmentation of each of these examples takes; 0 of images."""
+        """Return how many words of each text draw a random number; 0 where inputs are no texts."""
         preprocess = self.prepared.preprocess
         if not isinstance(preprocess, Drawing):
             return 0
@@ -294,9 +304,9 @@ class View:
     def fixed(
         self, rows: NDArray[np.int64], augmentation: str, numbers: NDArray[np.int64]
     ) -> Inputs:
-        """Return model inputs of these rows, of each the augmented view of that number.
+        """Return the model inputs of these rows, each as its fixed augmented view of that number.
 
-        What an example's view of a number looks like is the same for every arm and every seed.
+        An example's view of a given number is the same for every arm and every seed.
         """
         preprocess, indices = self.prepared.preprocess, self.indices[rows]
         prepared = self.prepared.rows(indices)

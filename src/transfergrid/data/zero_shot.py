@@ -1,4 +1,4 @@
-"""A target some of whose classes come without any example: scores of seen and of unseen classes."""
+"""Zero-shot learning: some target classes have no examples to learn from; scores for both kinds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from transfergrid.data.task import Classification, Task
 
 @dataclass(frozen=True)
 class ZeroShot(Classification):
-    """Seen and unseen classes in one label space: each is predicted among all of them.
+    """Seen and unseen classes in one label space: predictions range over all of them.
 
     Attributes:
-        seen: names of the classes that the source has examples of; the others are unseen.
+        seen: names of the classes of which the source has examples; the others are unseen.
     """
 
     seen: tuple[str, ...] = ()
@@ -26,8 +26,8 @@ class ZeroShot(Classification):
     def scores(self, predicted: Tensor, labels: Tensor) -> dict[str, float | None]:
         """Return every metric, and those of zero-shot learning (Xian et al. 2017, section 4).
 
-        `seen` and `unseen` are mean accuracies of their classes, of those that occur, and
-        `harmonic` is the harmonic mean of both; None where there is no such class.
+        `seen` and `unseen` are mean accuracies over the seen and unseen classes that occur;
+        `harmonic` is their harmonic mean. None where no such class occurs.
         """
         found = self.by_class(predicted, labels)
         seen = _mean([found[name] for name in self.seen])
@@ -45,13 +45,16 @@ class ZeroShot(Classification):
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """Return 2su / (s + u), 0 where both are (Xian et al. 2017, arXiv 1703.04394, equation 12)."""
+    """Return 2su / (s + u), or 0 if both are 0.
+
+    Source: Xian et al. 2017, arXiv 1703.04394, equation 12.
+    """
     total = seen + unseen
     return 2 * seen * unseen / total if total else 0.0
 
 
 def zero_shot(task: Task, seen: Sequence[str] | None) -> Task:
-    """Return a task whose scores tell seen classes from others; the same where `seen` is None."""
+    """Return a task that also scores seen and unseen classes; the task itself if `seen` is None."""
     if seen is None or not isinstance(task, Classification):
         return task
     return ZeroShot(task.classes, task.smoothing, tuple(seen))

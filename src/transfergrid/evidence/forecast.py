@@ -1,4 +1,4 @@
-"""How long a grid will take, told from what cells of the ledger took. No torch, no Hydra."""
+"""Forecasts how long a grid will take, from done cells of the ledger. No torch, no Hydra."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ COLUMNS = (
     *("strategy", "architecture", "target", "training", "labels", "trials"),
     *("seconds", "source_seconds", "peak_memory_bytes", "finished"),
 )
-"""What is read of each done cell: columns of the ledger."""
+"""Columns of the ledger that are read of each done cell."""
 FEWEST = 20
-"""Done cells from which on the forecast is held against what came."""
+"""Fewest done cells with which the forecast itself is checked."""
 ENOUGH = 3
-"""Done cells of a kind from which on the longest is left out."""
+"""Fewest done cells of a kind of which the longest is left out."""
 
 
 class Kind(NamedTuple):
-    """What cells that take about as long have in common."""
+    """The names that cells share which take about equally long."""
 
     strategy: str
     architecture: str | None
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
     labels: str
 
     def levels(self) -> Iterable[tuple[object, ...]]:
-        """Yield what is looked for among done cells, the most alike first."""
+        """Yield the keys by which like done cells are looked up, the most alike first."""
         strategy, architecture, target, training, _ = self
         yield self
         yield strategy, architecture, target, training
@@ -44,16 +44,16 @@ class Took(NamedTuple):
 
     kind: Kind
     runs: int
-    """Trainings in it: the trials of a tuned cell, else one."""
+    """Training runs in it: the trials of a tuned cell, else one."""
     seconds: float
-    """Less what its source took, which is trained once for many cells."""
+    """Without the training of its source, which happens once for many cells."""
     source_seconds: float = 0.0
     memory: int | None = None
     finished: str | None = None
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> Took:
-        """Return it of a row of `COLUMNS`."""
+        """Return what a cell took, from its row of `COLUMNS`."""
         *kind, trials, seconds, source, memory, finished = row
         source = float(source or 0.0)
         own = max(0.0, float(seconds or 0.0) - source)
@@ -69,19 +69,20 @@ class Total:
     seconds: float = 0.0
     memory: int = 0
     longest: float = 0.0
-    """Of one run, in seconds; and how many runs its cell held."""
+    """Seconds per run of the cell that took longest."""
     longest_runs: int = 1
+    """Runs in that cell."""
 
     def add(self, other: Total) -> None:
-        """Count those of another kind, too."""
+        """Add the runs, seconds and peak memory of another kind."""
         self.runs += other.runs
         self.seconds += other.seconds
         self.memory = max(self.memory, other.memory)
 
     def warm(self) -> Total:
-        """Return these without the longest, if there are enough.
+        """Return this total without the longest cell, if there are at least `ENOUGH`.
 
-        The first cell of a worker imports and loads what all later ones find.
+        A worker's first cell takes longer: it imports and loads what later cells reuse.
         """
         if self.cells < ENOUGH:
             return self
@@ -90,7 +91,7 @@ class Total:
 
 
 def totals(cells: Iterable[Took]) -> Mapping[Kind, Total]:
-    """Add up what cells of each kind took: of a hundred thousand there are few kinds."""
+    """Return what the cells of each kind took together: 100,000 cells have few kinds."""
     found: defaultdict[Kind, Total] = defaultdict(Total)
     for kind, runs, seconds, _, memory, _ in cells:
         own = found[kind]
@@ -106,27 +107,28 @@ def totals(cells: Iterable[Took]) -> Mapping[Kind, Total]:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Cells of one kind that are to run, and what is foreseen of one."""
+    """Cells of one kind that are to run, and the forecast for one of them."""
 
     kind: Kind
     runs: int
     count: int
     seconds: float | None
-    """None where no done cell is like them."""
+    """Forecast for one cell; None where no done cell is like them."""
     memory: int | None
 
 
 class History:
-    """Foresees what a cell takes from done cells like it: the mean of the most alike there are.
+    """Forecasts what a cell takes: the mean over the most similar done cells.
 
-    Of three or more of a kind the longest is left out: a worker's first warms what others find.
+    Of three or more cells of a kind the longest is left out: a worker's first cell loads what later
+    cells reuse.
 
-    Alike are cells of the same strategy, network, target, training and label budget; else of any
-    budget; else of any target; else of any strategy of the same network and training; else the
-    strategy's of any network. A tuned cell takes a run a trial.
+    Similar are cells of the same strategy, network, target, training and label budget; else of any
+    budget; else of any target; else of any strategy with the same network and training; else of the
+    same strategy and training with any network. A tuned cell counts one run per trial.
 
     Args:
-        cells: that are done.
+        cells: what the done cells took.
     """
 
     def __init__(self, cells: Sequence[Took]) -> None:
@@ -137,7 +139,7 @@ class History:
                 self._levels[level].add(total.warm())
 
     def seconds(self, kind: Kind, runs: int = 1) -> float | None:
-        """Return the seconds of a cell; None if no done cell is like it."""
+        """Return the forecast seconds of a cell; None if no done cell is like it."""
         for level in kind.levels():
             if level in self._levels:
                 total = self._levels[level]
@@ -145,14 +147,14 @@ class History:
         return None
 
     def memory(self, kind: Kind) -> int | None:
-        """Return the most bytes that a cell like it held; None if nothing is known."""
+        """Return the peak memory, in bytes, of the most similar done cells; None if not known."""
         for level in kind.levels():
             if level in self._levels and self._levels[level].memory:
                 return self._levels[level].memory
         return None
 
     def groups(self, cells: Iterable[Cell]) -> list[Forecast]:
-        """Return cells that are to run by their kind, in their order."""
+        """Return the cells that are to run, grouped by kind, in the order of their first cells."""
         counts = Counter((kind_of(cell), runs_of(cell)) for cell in cells)
         return [
             Forecast(kind, runs, count, self.seconds(kind, runs), self.memory(kind))
@@ -167,7 +169,7 @@ def kind_of(cell: Cell) -> Kind:
 
 
 def runs_of(cell: Cell) -> int:
-    """Return how many trainings a planned cell holds."""
+    """Return how many training runs a planned cell holds: one per trial."""
     if cell.names.tuning is None:
         return 1
     return int((cell.config.get("tuning") or {}).get("trials", 1))
@@ -175,19 +177,19 @@ def runs_of(cell: Cell) -> int:
 
 @dataclass(frozen=True)
 class Check:
-    """What a forecast would have said of done cells, by those that were done before them."""
+    """A forecast from the first `known` of `of` done cells, compared with what the rest took."""
 
     known: int
     of: int
     foreseen: float
     took: float
-    """Seconds of all of them, of the `of` cells, less the `known`."""
+    """Seconds of the other `of - known` cells together; `foreseen` is the forecast of that."""
 
 
 def checked(cells: Sequence[Took], share: float) -> Check | None:
-    """Return what a forecast from the first `share` of done cells would have said of the others.
+    """Return how a forecast from the first `share` of the done cells does on the others.
 
-    None where there are too few, or where one of the others is like none of the first.
+    None if there are fewer than `FEWEST` cells, or if one of the others is like none of the first.
     """
     if len(cells) < FEWEST:
         return None

@@ -1,8 +1,9 @@
-"""Strategies by targets: the score of every arm in every place, its gain, and its mean rank.
+"""Leaderboards: the score of every arm in every place, its gain, and its mean rank.
 
-Ranks compare only what can be compared: the arms that have a score in every place, on the seeds
-that they share there. A place that most arms lack, such as a budget that few strategies take, is
-left out of the ranks. A mean rank orders a picture; what is shown of a gain is its verdict.
+Ranks are computed only over what is comparable: the arms that have a score in every place, on the
+seeds that they share there. A place that most arms lack, such as a label budget that few strategies
+support, does not enter the ranks. The mean rank only sorts the table; the evidence for a gain is
+its verdict.
 """
 
 from __future__ import annotations
@@ -25,33 +26,33 @@ from transfergrid.records.cell import Labels
 from transfergrid.records.points import points, unit
 
 Place = tuple[str, Labels]
-"""A target by its shown name, and a label budget."""
+"""A target's display name and a label budget."""
 Name = tuple[str | None, str | None, str]
-"""Source, architecture and strategy as they are shown."""
+"""The display names of source, architecture and strategy."""
 FEWEST_TARGETS = 5
-"""Places from which on mean ranks are set beside a critical difference."""
+"""From this number of places on, mean ranks come with a critical difference."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What an arm reached in one place. Scores and gains are in points."""
+    """An arm's result in one place. Scores and gains are in points."""
 
     mean: float
-    """Over its seeds."""
+    """The mean score over its seeds."""
     n: int
     scores: Mapping[int, float]
-    """Oriented, more is better, by seed."""
+    """Scores by seed, oriented so that more is better."""
     cells: Mapping[int, Result]
     unit: str
     verdict: Verdict | None = None
-    """On its gain over the primary baseline; None for what others are compared with."""
+    """The verdict on its gain over the primary baseline; None for a baseline."""
     rank: float | None = None
-    """Among the arms that have a score in every place of `Board.over`."""
+    """Its rank among the arms that have a score in every place of `Board.over`."""
     use: Use = NOTHING
-    """What its predictions cost."""
+    """The cost of its predictions."""
     may_be_best: bool | None = None
-    """Whether it is not distinguishable from the best of its place; None where that is not known,
-    for there are too many arms."""
+    """Whether the arm cannot be distinguished from the best of its place; None if there are too
+    many arms to compare."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Line:
     name: Name
     entries: Mapping[Place, Entry]
     mean_rank: float | None = None
-    """None where it lacks a place, or nothing else has them all."""
+    """None if it has no score in a place, or is the only arm that has all."""
 
     @property
     def use(self) -> Use:
-        """What its predictions cost: the most of its places."""
+        """The cost of its predictions: the largest over its places."""
         return largest(entry.use for entry in self.entries.values())
 
 
@@ -75,30 +76,32 @@ class Board:
 
     places: tuple[Place, ...]
     lines: tuple[Line, ...]
-    """The best mean rank first; arms without one by their mean score."""
+    """Sorted by mean rank, the best first; arms without one by their mean score."""
     ranked: int
-    """Arms that have a score in every place of `over`."""
+    """The number of arms that have a score in every place of `over`."""
     shared: Mapping[Place, int] = field(default_factory=dict)
-    """Seeds that the ranked arms share, by place."""
+    """By place, the number of seeds that the ranked arms share."""
     placebos: int = 0
-    """Arms that are left out, for they are no candidates."""
+    """The number of placebo arms, which are left out because they are not candidates."""
     critical: float | None = None
     """Nemenyi's critical difference of mean ranks at 5 %; None for fewer than five places."""
     over: tuple[Place, ...] = ()
-    """The places that ranks are made of: those in which more than half of the arms have a score."""
+    """The places over which arms are ranked: those in which more than half of the arms have a
+    score."""
 
 
 def leaderboards(
     verdicts: Sequence[Verdict], results: Iterable[Result], read: Read | None = None
 ) -> list[Board]:
-    """Return the leaderboards of these verdicts: one a label budget, its places the targets.
+    """Return the leaderboards of these verdicts: one per label budget, with the targets as places.
 
-    A single target has one leaderboard, and its places are the label budgets.
+    A single target has one leaderboard, with the label budgets as places.
 
     Args:
-        verdicts: as judged over primary baselines; baselines stand among the arms.
-        results: of which the verdicts are.
-        read: gives a cell's predictions, to tell the best arms by test items too.
+        verdicts: judged over primary baselines; the baselines are listed among the arms.
+        results: the results that were judged.
+        read: returns a cell's predictions, so that the best arms are determined over test items
+            too.
     """
     by_id = {result.id: result for result in results}
     arms = _with_best(_arms([v for v in verdicts if v.kind != PLACEBO and v.n], by_id), read)
@@ -117,7 +120,7 @@ def _order(place: Place) -> tuple[str, float]:
 def _arms(
     verdicts: Sequence[Verdict], by_id: Mapping[str, Result]
 ) -> dict[Name, dict[Place, Entry]]:
-    """Return the arms that are compared, and then what they are compared with."""
+    """Return the compared arms, followed by their baselines."""
     found: defaultdict[Name, dict[Place, Entry]] = defaultdict(dict)
     there: set[str] = set()
     for verdict in verdicts:
@@ -135,7 +138,7 @@ def _arms(
 def _baselines(
     verdicts: Sequence[Verdict], by_id: Mapping[str, Result], there: set[str]
 ) -> dict[tuple[Name, Place], dict[int, Result]]:
-    """Return the cells of each baseline that is no arm of its own."""
+    """Return the cells of each baseline that is not also a compared arm."""
     found: defaultdict[tuple[Name, Place], dict[int, Result]] = defaultdict(dict)
     for verdict in verdicts:
         for identity in verdict.baseline_cells:
@@ -159,7 +162,7 @@ def _entry(cells: Sequence[Result]) -> Entry:
 def _with_best(
     arms: Mapping[Name, dict[Place, Entry]], read: Read | None
 ) -> dict[Name, dict[Place, Entry]]:
-    """Return the arms with what may be the best one of each place."""
+    """Return the arms, each entry marked whether it may be the best of its place."""
     found = {name: dict(entries) for name, entries in arms.items()}
     named: defaultdict[Place, list[Name]] = defaultdict(list)
     for name, entries in arms.items():
@@ -216,7 +219,7 @@ def _shared(entries: Sequence[Entry]) -> set[int]:
 
 
 def _ranks(entries: Mapping[Name, Entry], seeds: set[int]) -> dict[Name, float]:
-    """Rank arms by their mean over these seeds, the best first; equal ones share their ranks."""
+    """Return the arms' ranks by mean score over these seeds, the best first; ties share a rank."""
     means = {
         name: round(statistics.fmean(entry.scores[seed] for seed in seeds), 9)
         for name, entry in entries.items()
@@ -231,9 +234,9 @@ def _best_first(line: Line) -> tuple[bool, float, float, str]:
 
 
 def critical_difference(arms: int, places: int) -> float | None:
-    """Return how far mean ranks must lie apart for Nemenyi's test at 5 % (Demšar 2006, eq. 1).
+    """Return by how much mean ranks must differ in Nemenyi's test at 5 % (Demšar 2006, eq. 1).
 
-    q·√(k(k + 1) / (6N)), with q the studentised range over √2, k arms and N places.
+    It is q·√(k(k + 1) / (6N)), with q the studentised range over √2, k arms and N places.
     """
     if arms < 2:
         return None

@@ -1,4 +1,4 @@
-"""What else came with a gain: calibration, overfitting, what of the source task was forgotten."""
+"""Side effects of a gain: calibration, overfitting, and forgetting of the source task."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from transfergrid.records.points import oriented
 
 @dataclass(frozen=True)
 class Change:
-    """A difference of arm and baseline, mean over paired seeds, with a 95 % interval over seeds.
+    """The difference between arm and baseline, mean over paired seeds, with its 95 % interval.
 
-    It speaks of this test set: that its items are a sample is not in the interval.
+    The interval covers seeds only and holds for this test set: the sampling of items is not in it.
     """
 
     n: int
@@ -30,17 +30,17 @@ class Change:
 
 @dataclass(frozen=True)
 class SideEffects:
-    """What came with one gain; None where it is not known."""
+    """The side effects of one gain; None if not known."""
 
     verdict: Verdict
     calibration: Change | None
-    """Expected calibration error on test, in points; lower is better."""
+    """Expected calibration error on the test items, in points; lower is better."""
     overfitting: Change | None
-    """Score on the arm's own training examples less its test score, in points, or in the unit that
-    the metric has of its own; of errors negated, so that a gap above zero is overfitting."""
+    """The score on the arm's own training examples minus its test score, in points or in the
+    metric's own unit. For errors it is negated, so that a gap above zero means overfitting."""
     forgetting: Change | None
-    """Accuracy of a linear probe on the source's own task, of the embeddings before adaptation
-    (`baseline`) and after it (`arm`), in points; below zero the change is what was forgotten."""
+    """Accuracy of a linear probe on the source's own task, in points, on the embeddings before
+    (`baseline`) and after (`arm`) adaptation. A change below zero is forgetting."""
 
 
 def side_effects(
@@ -48,12 +48,12 @@ def side_effects(
     by_id: Mapping[str, Result],
     forgotten: Mapping[str, tuple[float, float]] | None = None,
 ) -> SideEffects:
-    """Return what came with a gain.
+    """Return the side effects of a gain.
 
     Args:
-        verdict: of the comparison.
-        by_id: results by identity.
-        forgotten: by cell, accuracy (0 to 1) on the source task before and after adaptation.
+        verdict: the verdict of the comparison.
+        by_id: results by id.
+        forgotten: by cell id, accuracy (0 to 1) on the source task before and after adaptation.
     """
     pairs = [
         (by_id[arm], by_id[base])
@@ -67,7 +67,7 @@ def side_effects(
 
 
 def _gap(cell: Result) -> float | None:
-    """Return how much better the arm does on its own training examples, 0 to 1 being all."""
+    """Return by how much the training score exceeds the test score; 1 is 100 points."""
     if cell.train_score is None or cell.score is None:
         return None
     return oriented(cell.metric) * (cell.train_score - cell.score) / 100.0

@@ -1,8 +1,9 @@
-"""What a constructor takes stands in its annotations, and is checked there: types, ranges, names.
+"""Check constructor arguments against their annotations: types, ranges and names.
 
-pydantic checks a value; what is wrong with it is told here, in one line, for every part alike. An
-annotation says a range by `annotated_types`, as those below do, or lists names as a `Literal`.
-Into lists and dicts it looks where a `doc` says what they hold; objects are taken as they are.
+pydantic checks the values; this module writes the error messages, one line each, in the same form
+for every part. An annotation gives a range by `annotated_types`, like the types below, or lists
+names as a `Literal`. The contents of lists and dicts are checked only if a `doc` describes them;
+other objects are accepted unchecked.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Tokens = Annotated[int, Ge(1), Unit("tokens")]
 NotNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Interval(ge=0, le=1)]
-"""With both of its ends."""
+"""A share from 0 to 1, both included."""
 Part = Annotated[float, Interval(gt=0, lt=1), doc("a share between 0 and 1")]
 Positives = Annotated[Sequence[Positive], MinLen(1), doc("a list of numbers above 0")]
 Shares = Annotated[Sequence[Share], MinLen(1), doc("a list of shares of 1")]
@@ -61,9 +62,10 @@ _BOUNDS = {"gt": "above", "ge": "from", "lt": "to below", "le": "to"}
 
 
 def check_arguments(cls: Any, values: Mapping[str, Any]) -> None:
-    """Raise unless each value is what the annotation of its parameter says.
+    """Raise unless each value fits the annotation of its parameter.
 
-    Parameters whose annotation is not made of plain types, or cannot be resolved, take every value.
+    A parameter accepts every value if its annotation is not made of plain types, or cannot be
+    resolved.
 
     Raises:
         BadInputError: a value does not fit.
@@ -72,10 +74,10 @@ def check_arguments(cls: Any, values: Mapping[str, Any]) -> None:
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function check its arguments as constructors do.
+    """Wrap a function so that it checks its arguments as constructors do.
 
     Raises:
-        BadInputError: when it is called with a value that does not fit.
+        BadInputError: from the wrapped function, if it is called with a value that does not fit.
     """
     taken = inspect.signature(function)
 
@@ -94,9 +96,9 @@ def check_values(
 
     Args:
         called: the name of the class.
-        group: what a person types before the names of its arguments; "" if that depends.
-        taken: annotations by name; what is not plain takes every value.
-        values: by name.
+        group: the config group that a user types before the argument's name; "" if it varies.
+        taken: annotations by name; one that is not plain accepts every value.
+        values: values by name.
 
     Raises:
         BadInputError: a value does not fit.
@@ -114,7 +116,7 @@ def check_values(
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    from pydantic import ValidationError  # 70 ms, which `--help` does not pay
+    from pydantic import ValidationError  # here, because it takes 70 ms that `--help` can save
 
     try:
         _adapter(annotation).validate_python(
@@ -149,10 +151,10 @@ def _refusal(called: str, group: str, name: str, value: Any, allowed: list[Any])
 
 @cache
 def taken_by(cls: Any) -> dict[str, Any]:
-    """Return what a class's constructor takes, or a function: annotations as types, by name.
+    """Return the parameters of a constructor or function: annotations as types, by name.
 
-    A constructor's `**shared` stands for what that of the next base takes. An annotation that
-    cannot be resolved is Any.
+    If a constructor has `**shared`, the parameters of the next base's constructor are added. An
+    annotation that cannot be resolved becomes Any.
     """
     if is_dataclass(cls):
         bases = [(b, inspect.get_annotations(b)) for b in reversed(cls.__mro__)]  # type: ignore[union-attr]
@@ -173,7 +175,7 @@ def taken_by(cls: Any) -> dict[str, Any]:
 
 
 def resolved(holder: Any, annotation: Any) -> Any:
-    """Return an annotation that stands in a class or function as a type; Any if it is none."""
+    """Return an annotation of a class or function as a type; Any if it cannot be resolved."""
     if annotation is inspect.Parameter.empty:
         return Any
     if not isinstance(annotation, str):
@@ -182,13 +184,13 @@ def resolved(holder: Any, annotation: Any) -> Any:
     told = types.SimpleNamespace(__annotations__={"value": annotation})
     try:
         found = get_type_hints(told, vars(module) if module else {}, include_extras=True)
-    except (NameError, TypeError, SyntaxError):  # imported for type checkers only, or no type
+    except (NameError, TypeError, SyntaxError):  # for type checkers only, or not a type
         return Any
     return found["value"]
 
 
 def kinds(annotation: Any) -> Iterator[Any]:
-    """Yield what a union is made of; each name of a `Literal` by itself."""
+    """Yield the members of a union, with each value of a `Literal` as a `Literal` of its own."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         for part in get_args(annotation):
@@ -201,7 +203,7 @@ def kinds(annotation: Any) -> Iterator[Any]:
 
 
 def is_plain(annotation: Any) -> bool:
-    """Return whether an annotation is made of plain types, names and told lists and dicts alone."""
+    """Return whether an annotation has only plain types, names, and lists or dicts with a `doc`."""
     return all(
         get_origin(kind) is Literal
         or (isinstance(base_of(kind), type) and base_of(kind) in PLAIN)
@@ -211,12 +213,12 @@ def is_plain(annotation: Any) -> bool:
 
 
 def base_of(kind: Any) -> Any:
-    """Return the type that an annotation with a range is of; any other kind as it is."""
+    """Return the type inside an `Annotated`; any other annotation is returned as it is."""
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _words(kind: Any) -> str:
-    """Return what a value of one kind is: as its `doc` says, else with its unit and range."""
+    """Return in words which values one kind accepts: its `doc`, or else type, unit and range."""
     if get_origin(kind) is Literal:
         (value,) = get_args(kind)
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -232,7 +234,7 @@ def _doc(kind: Any) -> str | None:
 
 
 def _range(kind: Any) -> str:
-    """Return the range of an annotation in words; nothing if it has none."""
+    """Return the range of an annotation in words; empty if it has none."""
     return " ".join(
         f"{word} {getattr(limit, end):g}"
         for limit in _metadata(kind)
@@ -242,6 +244,6 @@ def _range(kind: Any) -> str:
 
 
 def _metadata(kind: Any) -> list[Any]:
-    """Return what an annotation says beside its type, be it in a `pydantic.Field`."""
+    """Return the metadata of an annotation, including what a `pydantic.Field` contains."""
     told = getattr(kind, "__metadata__", ())
     return [each for one in told for each in getattr(one, "metadata", (one,))]

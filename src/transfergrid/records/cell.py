@@ -1,6 +1,6 @@
-"""A cell, from the plan to its record: what it is, what it is called and what it is compared with.
+"""A cell (one run), from the plan to its record: its parts, its names and its baselines.
 
-A plan is made of these, a worker is handed one as JSON, and a `Record` is one with its results.
+A plan is a list of cells. A worker receives a cell as JSON. A `Record` is a cell with its results.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from transfergrid.records.needs import Needs
 from transfergrid.records.printing import one_line
 
 PROTOCOL = 2
-"""Raised whenever drawing labels, training, choosing or scoring changes for all cells alike.
+"""Version of the procedure that all cells follow.
 
-Protocol 1 hashed the dotted path of a shipped class where 2 hashes its name.
+It is raised whenever drawing labels, training, choosing a step or scoring changes for every cell.
+Protocol 1 hashed the dotted path of a shipped class; protocol 2 hashes the name of the class.
 """
 Labels = int | Literal["all"]
-"""A label budget: 0, a number per class, or all."""
+"""A label budget: 0, a whole number per class, or all."""
 Small = Interval(ge=-(2**63), lt=2**63)
-"""A whole number as a column of an index holds it."""
+"""Bounds of a signed 64-bit integer, the type of such a column in the index."""
 
 
 def _a_budget(labels: Labels) -> Labels:
@@ -36,7 +37,7 @@ def _a_budget(labels: Labels) -> Labels:
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """What tables call the parts of a cell; two different parts may share a name."""
+    """The names of a cell's parts, as tables show them; two different parts may share a name."""
 
     strategy: Annotated[str, "the strategy"]
     target: Annotated[str, "the target domain"]
@@ -48,7 +49,10 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Digests of the canonical configs: cells with equal ones differ in labels and seed alone."""
+    """Digests of the parts' canonical configs.
+
+    Cells with equal digests differ at most in their label budget and their seed.
+    """
 
     strategy: Annotated[str, "hex digest of the strategy's config"]
     target: Annotated[str, "hex digest of the target's config"]
@@ -63,7 +67,7 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A cell that this one is compared with."""
+    """A baseline: another cell that this cell is compared with."""
 
     name: Annotated[
         str, "the strategy of the cell compared with; `@` and its labels where these are others"
@@ -73,7 +77,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One (source, strategy, target, labels, seed, training)."""
+    """One run: a combination of source, strategy, target, label budget, seed and training."""
 
     id: Annotated[str, "identity of the cell: 16 hex digits"]
     protocol: Annotated[
@@ -95,32 +99,33 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The cell in words."""
+        """The cell in words, on one line, for people."""
         words = [self.names.source, self.names.strategy, self.names.target]
         rest = [f"labels={self.labels}", f"seed={self.seed}"]
         training = self.names.training
-        if training and "(" in training:  # not as shipped
+        if training and "(" in training:  # a shipped training with changed values
             rest.append(training)
         rest += [f"tuning={self.names.tuning}"] if self.names.tuning else []
         return one_line(", ".join([" x ".join(filter(None, words)), *rest]))
 
     @property
     def needs(self) -> Mapping[str, Any]:
-        """What its strategy says that it needs; empty where the config does not tell."""
+        """The needs that the strategy declares (see `Needs`); empty if the config has none."""
         about = (self.config.get("strategy") or {}).get("about") or {}
         return about.get("needs") or {}
 
     @property
     def is_choosy(self) -> bool:
-        """Whether only the networks at hand can tell if its strategy is possible.
+        """Whether only the actual networks can show if the strategy is possible.
 
-        It may be so of a strategy inside it, such as a teacher's, or of what was asked for beside.
+        This also holds if a strategy nested in the config (such as a teacher's) depends on the
+        network, or if an `optional` argument of the strategy is set.
         """
         return any(map(_is_choosy, _parts(self.config.get("strategy") or {})))
 
 
 def _parts(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield a part of a config, then the parts inside it."""
+    """Yield a config node, then every node nested inside it; `about` blocks are skipped."""
     yield node
     for key, value in node.items():
         if isinstance(value, Mapping) and key != "about":
@@ -138,10 +143,10 @@ _read: Reader[Cell] = Reader(Cell)
 
 
 def cell_of(plain: Any) -> Cell:
-    """Return the cell of an order, or of a record, from its plain values.
+    """Return a cell from the plain values of a worker's order or of a record.
 
     Raises:
-        BadInputError: they are none.
+        BadInputError: the values do not describe a cell.
     """
     try:
         return _read.of(plain)
@@ -150,20 +155,21 @@ def cell_of(plain: Any) -> Cell:
 
 
 def title(names: Names, labels: Labels) -> str:
-    """Name what cells that differ in their seed have in common."""
+    """Return the common title of cells that differ only in their seed."""
     words = [names.source or names.architecture, names.strategy, names.target]
     return " ".join([*filter(None, words), f"labels={labels}"])
 
 
 def pair_of(cell: Cell) -> tuple[str, str | None]:
-    """Return the digests of a cell's strategy and source, which suit each other or do not."""
+    """Return the digests of a cell's strategy and source, which may be incompatible."""
     return cell.parts.strategy, cell.parts.source
 
 
 def different_parts(cells: Sequence[Kind]) -> list[Kind]:
-    """Return cells in which every strategy and every source occurs, few of them.
+    """Return a small subset of the cells that covers every strategy and every source.
 
-    With strategies that not every source suits, each source occurs.
+    For strategies that do not suit every network (`Cell.is_choosy`), it covers every combination of
+    strategy and source.
     """
     seen: set[tuple[str | None, ...]] = set()
     chosen = []

@@ -1,7 +1,7 @@
-"""Fingerprints of source files by what they do: docstrings, comments and imports do not count.
+"""Fingerprints of source files that ignore docstrings, comments and imports.
 
-A record keeps that of its strategy's file, so that results are called stale when the strategy has
-changed, and not when a sentence in it or the place of a module has.
+A record keeps the fingerprint of its strategy's file. So results become stale when the strategy's
+statements change, but not when a docstring or comment changes, or a module that it imports moves.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from transfergrid.records.trust import source_file
 
 
 def code_fingerprint(target: str) -> str:
-    """Return a fingerprint of the source file of a class by its dotted path.
+    """Return the fingerprint of the source file of a class, given its dotted path.
 
-    Nothing is imported to find it: `target` may be of a record that anyone wrote. "" if it has
-    none, and for what is neither shipped nor allowed (see `trust`).
+    Nothing is imported to find the file, because `target` may come from a record that anyone wrote.
+    Empty if the class has no file, or is neither shipped nor allowed (see `trust`).
     """
     file = source_file(target)
     return _digest_of(statements(file.read_bytes())) if file is not None else ""
 
 
 def known_as(target: str) -> frozenset[str]:
-    """Return every fingerprint that a record may have of the code as it is now.
+    """Return all fingerprints that a record of the present code may hold.
 
-    Older records have one of the file's bytes. None of what has no file, or is not to be read.
+    Older records hold a fingerprint of the file's bytes. The set is empty if the class has no file,
+    or is neither shipped nor allowed.
     """
     file = source_file(target)
     return _known(file) if file is not None else frozenset()
@@ -47,10 +48,10 @@ def _digest_of(content: bytes) -> str:
 
 
 def statements(content: bytes) -> bytes:
-    """Return a Python file less its docstrings, comments, imports and empty lines.
+    """Return a Python file without its docstrings, comments, imports and empty lines.
 
-    Text is cut out of the file and nothing is written anew, so that every version of Python finds
-    the same. A file that this Python cannot read is returned as it is.
+    It cuts text out of the file instead of unparsing a syntax tree, so that every version of Python
+    gets the same result. A file that this Python cannot parse is returned unchanged.
     """
     try:
         text = content.decode()
@@ -69,7 +70,7 @@ def statements(content: bytes) -> bytes:
 
 
 def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:
-    """Return whether it is a string that stands alone: what nobody computes with."""
+    """Return whether a node is a string as a statement of its own, which has no effect."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

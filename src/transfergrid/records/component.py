@@ -1,4 +1,4 @@
-"""What every part of a cell (domain, architecture, source, strategy) says about itself."""
+"""Base classes of all parts of a cell (domain, architecture, source, strategy): their metadata."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from transfergrid.records.arguments import check_arguments
 
 
 class Part:
-    """What a config may name under `_target_`: a component, or a tracker, or plain features.
+    """Base of every class that a config may name under `_target_`, such as components and trackers.
 
-    Nothing else in this package is ever built because a file says so; see `trust`.
+    No other class of this package is ever built because a file names it; see `trust`.
     """
 
     group: ClassVar[str] = ""
-    """What errors put before its arguments' names: the group of `conf/` that it is typed in."""
+    """The config group in `conf/`; errors name an argument as `group.argument`."""
 
     def __post_init__(self) -> None:
         """Check the fields of a dataclass against their annotations.
 
         Raises:
-            BadInputError: a value is of another type, or out of its range.
+            BadInputError: a value has the wrong type or is out of range.
         """
         check_arguments(type(self), {f.name: getattr(self, f.name) for f in fields(self)})  # type: ignore[arg-type]
 
@@ -30,33 +30,38 @@ class Component(Part):
     """A part of a cell: its constructor arguments are its configuration."""
 
     version: ClassVar[int] = 1
-    """Raised by hand whenever the same configuration may give other scores than before."""
+    """Raised by hand whenever the same config may give different scores than before."""
     paths: ClassVar[tuple[str, ...]] = ()
-    """Arguments that name files or folders; identity takes their contents instead."""
+    """Arguments that name files or folders; the identity uses their contents instead."""
     content_addressed: ClassVar[bool] = False
-    """Whether `content()` says what the paths hold; else it is the bytes that they name."""
+    """Whether `content()` identifies what the paths hold; otherwise their bytes are hashed."""
     descriptive: ClassVar[tuple[str, ...]] = ()
-    """Arguments that tell readers something and can move no score: no part of identity."""
+    """Arguments that only inform readers and cannot change a score; not part of the identity."""
     optional: ClassVar[tuple[str, ...]] = ()
-    """Arguments that are no part of identity where they are None: they came later than cells."""
+    """Arguments that are not part of the identity while they are None.
+
+    They were added after cells existed, and the identities of these cells must stay valid.
+    """
     amended: ClassVar[bool] = False
-    """Whether `amendments()` says more."""
+    """Whether `amendments()` may add to the identity."""
 
     def content(self) -> str:
-        """Return 16 hex digits of what the paths hold, if `content_addressed`; fast when repeated.
+        """Return 16 hex digits that identify what the paths hold, if `content_addressed`.
+
+        Repeated calls must be fast.
 
         Raises:
-            BadInputError: it cannot be read.
+            BadInputError: the contents cannot be read.
         """
         raise NotImplementedError(f"{type(self).__name__} says it is content_addressed, and how?")
 
     def amendments(self) -> dict[str, Any]:
-        """Return what joins identity where the same bytes are read in another way than at first."""
+        """Return additions to the identity, for when the same bytes are now read in a new way."""
         return {}
 
     @classmethod
     def about(cls) -> dict[str, Any]:
-        """Return what planning needs to know; a YAML's `about` block says the same and more."""
+        """Return the metadata that planning needs; the `about` block of a YAML holds it too."""
         told: dict[str, Any] = {"version": cls.version, "paths": list(cls.paths)}
         if cls.content_addressed:
             told["content"] = True

@@ -1,4 +1,4 @@
-"""What a person did wrong, told in one line."""
+"""Errors that a user can fix, each reported in one line, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class BadInputError(Exception):
-    """A request that cannot be met as it was typed; printed as one line, exit code 2."""
+    """A request that cannot be met as given; printed as one line, exit code 2."""
 
 
 class ImpossibleError(BadInputError):
-    """A method cannot be used with this network or source; a grid leaves such cells out."""
+    """A method that cannot be used with this network or source; a grid leaves such cells out."""
 
 
 class KilledError(Exception):
-    """A process that trained a cell beside this one was killed: the cell is no worse than before.
+    """Another process that helped to train a cell was killed; the cell itself is not at fault.
 
     Args:
-        signal: what killed it.
+        signal: number of the signal that killed the process.
     """
 
     def __init__(self, signal: int) -> None:
@@ -36,24 +36,24 @@ class KilledError(Exception):
 
 
 def as_line(error: BaseException, most: int | None = None) -> str:
-    """Return what an error says as one line, or the name of its class where it says nothing.
+    """Return an error's message on one line, or the name of its class if the message is empty.
 
     Args:
-        error: any.
-        most: characters at most; None for all.
+        error: any exception.
+        most: largest number of characters of the message; None for no limit.
     """
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says that says anything, or the name of its class."""
+    """Return the first line of an error's message that is not blank, or the name of its class."""
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)
 
 
 @contextmanager
 def writing(place: object) -> Iterator[None]:
-    """Tell as bad input what a disk does not take of what is written to a place."""
+    """Turn an `OSError` in the block into a `BadInputError` that says what cannot be written."""
     try:
         yield
     except OSError as error:
@@ -61,13 +61,13 @@ def writing(place: object) -> Iterator[None]:
 
 
 def did_you_mean(word: str, known: Iterable[str], also_called: Mapping[str, str] = NONE) -> str:
-    """Return ``"; did you mean X?"`` for the nearest known word, else the choices there are.
+    """Return ``"; did you mean X?"`` for the most similar known word, else a list of known words.
 
     Args:
-        word: as typed.
-        known: the words that would have been right.
-        also_called: other usual names, each with the known word that it stands for. They are
-            compared without regard to capitals and to what stands between words.
+        word: the word as typed.
+        known: the valid words.
+        also_called: common synonyms, each with the known word that it stands for. They are compared
+            by letters and digits only, regardless of case.
     """
     choices = sorted(known)
     others = {_bare(other): name for other, name in also_called.items()}
@@ -85,7 +85,7 @@ def _nearest(word: str, known: Mapping[str, str], cutoff: float) -> str:
 
 
 def _bare(name: str) -> str:
-    """Return a name's letters and digits in small letters."""
+    """Return only the letters and digits of a name, in lower case."""
     return re.sub(r"[\W_]", "", name).casefold()
 
 
@@ -94,7 +94,7 @@ def check_known(
 ) -> None:
     """Raise `BadInputError` unless `word` is one of the `known` names of this `kind`.
 
-    It then says which known name is meant; see `did_you_mean`.
+    The message suggests the known name that was probably meant; see `did_you_mean`.
     """
     choices = list(known)
     if word not in choices:
@@ -102,9 +102,15 @@ def check_known(
 
 
 def check_key(path: Sequence[str], node: Any, where: str) -> None:
-    """Raise unless a path leads to a key that its component takes.
+    """Raise `BadInputError` unless a path of keys exists in a config.
 
-    A node with `_target_` takes the keys it has; a node without one, such as `options`, any.
+    A node with `_target_` accepts only the keys that it has. A node without `_target_`, such as
+    `options`, accepts any key.
+
+    Args:
+        path: the keys, from the outermost one on.
+        node: the config that the path starts in.
+        where: the override that the path is part of, such as `strategy=finetune`, for the message.
     """
     for depth, key in enumerate(path):
         if not isinstance(node, dict):

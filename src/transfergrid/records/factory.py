@@ -1,4 +1,4 @@
-"""Plain configs to objects and back.
+"""Build objects from plain configs, and describe objects as plain configs.
 
 A *config* is a dict of JSON values. A node with `_target_` names a class and holds its constructor
 arguments; a node's `about` describes it to readers and planners and never reaches the constructor.
@@ -20,14 +20,14 @@ from transfergrid.records.shipped import OURS
 
 Config = dict[str, Any]
 BESIDE = ("_target_", "about")
-"""Keys of a node that are no arguments of its constructor."""
+"""Keys of a node that are not arguments of the constructor."""
 
 
 def locate(target: str) -> Any:
-    """Import the object that a dotted path names, if it may be; see `trust`.
+    """Import the object that a dotted path names, if it is trusted; see `trust`.
 
     Raises:
-        BadInputError: it may not, there is no such module, or no such name in it.
+        BadInputError: it is not trusted, or the module or the name in it does not exist.
     """
     place = trust.check_name(target)
     module_name, _, name = place.rpartition(".")
@@ -38,7 +38,7 @@ def locate(target: str) -> Any:
     except ImportError as error:
         missing = error.name or ""
         if module_name != missing and not module_name.startswith(missing + "."):
-            raise  # the module is there, what it imports is not
+            raise  # the module exists, but something that it imports does not
         raise BadInputError(f"cannot import {target}: {error}") from error
     if not hasattr(module, name):
         raise BadInputError(f"{module_name} has no {name}{did_you_mean(name, dir(module))}")
@@ -51,9 +51,9 @@ def build(config: Any) -> Any:
     """Build the object that a config describes, its parts first.
 
     Raises:
-        BadInputError: a class may not be imported, is not there, or does not take its arguments.
+        BadInputError: a class is not trusted, does not exist, or does not accept its arguments.
     """
-    trust.check(config)  # all of it, before any part of it is imported
+    trust.check(config)  # the whole config, before anything is imported
     return _built(config)
 
 
@@ -91,10 +91,10 @@ def target_of(cls: type) -> str:
 
 
 def config_of(component: Any) -> Any:
-    """Describe a component as the plain config that `build` turns back into it.
+    """Return the plain config of a component, from which `build` makes an equal component.
 
     Dataclasses are described by their fields, other components by their `hparams`. Their classes
-    are vouched for: whoever holds an object of them has imported them.
+    become trusted, because the caller has already imported them.
     """
     if isinstance(component, Path):
         return str(component)
@@ -115,7 +115,7 @@ def config_of(component: Any) -> Any:
 
 
 def undescribed(config: Any) -> Any:
-    """Return a config without what its parts say about themselves."""
+    """Return a config without the `about` blocks of its parts."""
     if isinstance(config, dict):
         return {key: undescribed(value) for key, value in config.items() if key != "about"}
     return [undescribed(item) for item in config] if isinstance(config, list) else config

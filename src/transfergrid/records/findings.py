@@ -1,7 +1,7 @@
-"""What diagnostics find, as it stands in a cell's record. Needs no torch.
+"""The results of diagnostics, as they are stored in a cell's record. Needs no torch.
 
-Accuracies lie between 0 and 1. "Before" is as the strategy got the backbone, "after" as it was
-tested. Each part is null where the cell has none of what it is about; `skipped` says why.
+Accuracies lie between 0 and 1. "Before" means the backbone as the strategy received it, "after" the
+backbone as it was tested. A part that does not apply to the cell is null; `skipped` says why.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Optimisation:
-    """How the training went."""
+    """How the training went: losses, and the change of the head."""
 
     first_loss: Annotated[float | None, "first value of the training curve"] = None
     last_loss: Annotated[float | None, "last value of the training curve"] = None
@@ -23,7 +23,7 @@ class Optimisation:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What features tell of labels: leave-one-out accuracies."""
+    """How well labels can be predicted from features: leave-one-out accuracies."""
 
     n: Annotated[int, "examples"]
     chance: Annotated[float, "share of the most frequent class among them"]
@@ -48,7 +48,7 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The trained head beside ridge regression on the same final features."""
+    """The trained head, compared with ridge regression on the same final features."""
 
     on: Annotated[
         Literal["validation", "train"], "examples judged on; `train`: refitted leaving one out"
@@ -60,7 +60,7 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """BatchNorm's running statistics against those of target inputs, channel by channel."""
+    """BatchNorm's running statistics, compared with those of given inputs, channel by channel."""
 
     layers: Annotated[int, "BatchNorm layers that keep statistics"]
     mean_shift: Annotated[float, "mean distance of means, in running standard deviations"]
@@ -72,7 +72,7 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm:
-    """BatchNorm's mismatch with the target."""
+    """The mismatch between BatchNorm's running statistics and the target."""
 
     n: Annotated[int, "target examples; 0 in older records: `examples`"] = 0
     before: Annotated[Statistics | None, "of the weights that the strategy got"] = None
@@ -84,7 +84,7 @@ class BatchNorm:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How far the backbone moved, by coarse block from input to output."""
+    """How far the backbone moved, for each coarse block from input to output."""
 
     n: Annotated[int, "target examples for similarities; 0 in older records: `examples`"] = 0
     blocks: Annotated[tuple[str, ...], "names of the blocks"] = ()
@@ -108,7 +108,7 @@ class Priors:
 
 @dataclass(frozen=True, kw_only=True)
 class Domains:
-    """How far apart source domain and target are in the embeddings."""
+    """How far apart the source domain and the target are in embedding space."""
 
     n: Annotated[int, "examples of each"]
     before: Annotated[float, "proxy A-distance, 0 (alike) to 2, of the weights that it got"]
@@ -129,7 +129,7 @@ class Forgetting:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """What a cell noted about itself; none of it is used for any choice."""
+    """The diagnostics of a cell; nothing is chosen by them."""
 
     extent: Annotated[
         Literal["none", "short", "full"], "`trainer.diagnostics`; older records: full"

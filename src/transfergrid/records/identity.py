@@ -1,4 +1,4 @@
-"""The identity of a cell: a hash of everything that can move its score, and of nothing else."""
+"""The identity of a cell: a hash of everything that can change its score, and of nothing else."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from transfergrid.records.files.whole import EXACT, whole_number
 from transfergrid.records.needs import Needs
 
 LARGEST_SEED = 2**63 - 1
-"""The index and whoever reads it keep seeds in 64 bits, one of them for the sign."""
+"""The index stores seeds as signed 64-bit integers."""
 
 
 def canonical(config: Any, protocol: int = PROTOCOL) -> Any:
-    """Return a config as what it amounts to: no descriptions, contents for paths, 2 for 2.0."""
+    """Return a config in canonical form, in which equal configs have equal values.
+
+    Descriptions are dropped, paths are replaced by fingerprints of their contents, 2.0 becomes 2.
+    """
     if isinstance(config, Mapping):
         return _canonical_node(config, protocol)
     if isinstance(config, (list, tuple)):
@@ -48,12 +51,12 @@ def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
     if about.get("amended"):
         values |= {f"about.{key}": value for key, value in build(node).amendments().items()}
     if isinstance(label := values.get("label"), list) and len(label) == 1:
-        values["label"] = label[0]  # a column alone, or in a list of one
+        values["label"] = label[0]  # one column and a list of one column mean the same
     if "only" in about.get("optional", ()) and isinstance(only := values.get("only"), list):
-        values["only"] = sorted({str(name) for name in only})  # classes keep their own order
+        values["only"] = sorted({str(name) for name in only})  # classes are ordered by the domain
     if values.get("duplicates") == "drop":
         values |= _copy_search(node)
-    if "_target_" in node:  # under a key of its own, for a constructor may take a `version` too
+    if "_target_" in node:  # as `about.version`, because a constructor may take a `version` too
         values["about.version"] = about.get("version", 1)
         told = str(node["_target_"])
         name = shipped.name_of(told) if protocol > 1 else None
@@ -62,7 +65,7 @@ def _canonical_node(node: Mapping[str, Any], protocol: int) -> Config:
 
 
 def _copy_search(node: Mapping[str, Any]) -> Config:
-    """Say how the copies that a domain drops are found, where that is not the first way."""
+    """Return the version of a domain's search for duplicates, or nothing if it is version 1."""
     search = getattr(locate(str(node.get("_target_"))), "copy_search", None)
     version = search() if search else 1
     return {"about.copy_search": version} if version > 1 else {}
@@ -75,17 +78,21 @@ def digest(value: Any) -> str:
 
 
 def part_digest(part: Any, protocol: int = PROTOCOL) -> str:
-    """Return the digest of a part in canonical form: of no two protocols the same."""
+    """Return the digest of a part in canonical form; it differs from protocol to protocol."""
     return digest(part if protocol == 1 else [protocol, part])
 
 
 def config_digest(config: Any, protocol: int = PROTOCOL) -> str:
-    """Return the digest of a config, brought to canonical form."""
+    """Return the digest of a config after it is brought to canonical form."""
     return part_digest(canonical(config, protocol), protocol)
 
 
 def architecture_of(source: Config) -> Config:
-    """Return the architecture of a source, or of the source that it stands beside."""
+    """Return the architecture of a source, or else of the source that it wraps (its `of`).
+
+    Raises:
+        BadInputError: neither names an architecture.
+    """
     architecture: Config | None = source.get("architecture")
     if not architecture and not isinstance(source.get("of"), Mapping):
         raise BadInputError("a source names no architecture")
@@ -99,7 +106,7 @@ def learner_of(source: Config, strategy: Config) -> Config:
 
 
 def start_of(source: Config) -> Config | None:
-    """Return the config of the weights before the source domain; None for random ones."""
+    """Return the config of the weights before training on the source domain; None if random."""
     key = (source.get("about") or {}).get("start")
     if key is None:
         return _weights(source)
@@ -108,7 +115,7 @@ def start_of(source: Config) -> Config | None:
 
 
 def _weights(source: Config) -> Config:
-    """Return a source without the domain that its weights do not come from."""
+    """Return a source's config without its `domain`, if its weights were not trained on it here."""
     if (source.get("about") or {}).get("start"):
         return source
     kept = {key: value for key, value in source.items() if key != "domain"}
@@ -116,7 +123,10 @@ def _weights(source: Config) -> Config:
 
 
 def known_domain(source: Config | None, needs: Needs) -> Config | None:
-    """Return the domain of a source whose classes a strategy with these needs must know, if any."""
+    """Return the source domain whose classes the target must share under these needs, if any.
+
+    That is where a strategy needs the same classes and uses source domains or the source's head.
+    """
     if source is None or needs.classes != "same":
         return None
     domain: Config | None = (
@@ -126,9 +136,10 @@ def known_domain(source: Config | None, needs: Needs) -> Config | None:
 
 
 def learned_domain(source: Config | None, needs: Needs) -> Config | None:
-    """Return the domain whose classes a source has seen, where classes are told by descriptions.
+    """Return the domain whose classes count as seen, where classes are given by descriptions.
 
-    It is the one that the strategy learns from, or else that the weights were trained on here.
+    It is the domain that the strategy learns from, or else the domain that the weights were trained
+    on here. None if there is neither, or if the strategy uses no descriptions.
     """
     if source is None or not needs.describes:
         return None
@@ -137,7 +148,10 @@ def learned_domain(source: Config | None, needs: Needs) -> Config | None:
 
 
 def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -> Any:
-    """Return what a strategy with these needs takes from a source, in canonical form."""
+    """Return the part of a source that a strategy with these needs uses, in canonical form.
+
+    What the strategy does not use is left out, because it cannot change the score.
+    """
     if source is None or needs.source == "none":
         return None
     if needs.source == "architecture":
@@ -158,10 +172,10 @@ def source_part(source: Config | None, needs: Needs, protocol: int = PROTOCOL) -
 
 
 def read_labels(value: Any) -> Labels:
-    """Normalise a label budget: `0`, a whole number per class, or `all`.
+    """Return a label budget in normal form: 0, a whole number per class, or "all".
 
     Raises:
-        BadInputError: it is none of these.
+        BadInputError: the value is none of these.
     """
     if str(value) == "all":
         return "all"
@@ -173,10 +187,10 @@ def read_labels(value: Any) -> Labels:
 
 
 def read_seed(value: Any) -> int:
-    """Normalise a seed.
+    """Return a seed as an int.
 
     Raises:
-        BadInputError: it is no whole number from 0, or takes more than 63 bits.
+        BadInputError: the value is not a whole number from 0 on, or takes more than 63 bits.
     """
     number = whole_number(value)
     if number is None or number < 0:
@@ -190,7 +204,7 @@ def read_seed(value: Any) -> int:
 
 
 def _several(key: str, value: Any) -> str:
-    """Say how several values are given, where they were typed otherwise."""
+    """Return a hint on how to type several values, if the value looks like an attempt at that."""
     if any(str(value).count(a) > str(value).count(b) for a, b in ("()", "[]")):
         return "; a bracket is not closed"
     ends = re.fullmatch(r"(\d+)\s*(?:-|–|\.\.+|\\?:|to)\s*(\d+)", str(value))
@@ -200,7 +214,11 @@ def _several(key: str, value: Any) -> str:
 
 
 def group_of(names: Names, labels: Labels, parts: Parts) -> str:
-    """Return the group of a cell's run: names may be shared, digests of the parts are not."""
+    """Return the group name under which a tracker collects the runs that differ only in their seed.
+
+    It ends with a digest of the parts and the label budget, because different parts may share a
+    name.
+    """
     told = {name: part for name, part in asdict(parts).items() if (name, part) != ("tuning", None)}
     return f"{title(names, labels)} {digest([told, labels])[:6]}"
 
@@ -213,7 +231,7 @@ def cell_id(parts: Parts, labels: Labels, seed: int, protocol: int = PROTOCOL) -
 def cell_ids(
     parts: Parts, labels: Labels, seeds: Iterable[int], protocol: int = PROTOCOL
 ) -> list[str]:
-    """Return the identities of cells that differ in their seed alone."""
+    """Return the identities of cells that differ only in their seed, in the order of `seeds`."""
     begun, found = _begun(parts, labels, protocol), []
     for seed in seeds:
         whole = begun.copy()
@@ -224,20 +242,20 @@ def cell_ids(
 
 @lru_cache(maxsize=100_000)
 def _begun(parts: Parts, labels: Labels, protocol: int) -> Any:
-    """Return the hash of all but a seed, which a hundred of cells have in common."""
+    """Return the hash state of everything but the seed, which many cells have in common."""
     digests = (parts.source, parts.strategy, parts.target, parts.training)
-    tuned = [parts.tuning] if parts.tuning else []  # it came later than cells
+    tuned = [parts.tuning] if parts.tuning else []  # left out, so that older identities stay valid
     text = json.dumps([protocol, *digests, *tuned, labels], separators=(",", ":"))
     return hashlib.sha256(text.removesuffix("]").encode())
 
 
 def given(needs: Needs, labels: Labels) -> Labels:
-    """Return the labels that a strategy with these needs is given: 0 where it uses none."""
+    """Return the label budget that a strategy with these needs gets: 0 if it uses no labels."""
     return 0 if needs.target_labels == "unused" else labels
 
 
 def identity_of(config: Config, needs: Needs, protocol: int = PROTOCOL) -> tuple[Parts, str]:
-    """Return the part digests and the identity of a cell by its full plain config."""
+    """Return the part digests and the identity of a cell, given its full plain config."""
     source, training, tuning = config["source"], config["training"], config.get("tuning")
     part = source_part(source, needs, protocol)
     parts = Parts(

@@ -1,9 +1,9 @@
-"""Which cells keep their weights: none, all, or the best by validation. Needs no torch.
+"""Which cells keep their weights: none, all, or the best by validation score. Needs no torch.
 
-A cell's weights lie in `model/` inside its folder in the ledger and are there when it appears.
-With `best` every cell that can be chosen keeps them at first, and the process that runs the grid
-removes them as soon as a better cell of the group has its own. The order of cells is total, so
-whatever several processes remove, the weights of the best one stay.
+A cell's weights are in `model/` inside its folder in the ledger, and appear together with it. With
+`best` every cell that can be chosen first keeps its weights; the process that runs the grid removes
+them once a better cell of the same group has weights. The order of cells is total, so if several
+processes remove weights, those of the best cell still stay.
 """
 
 from __future__ import annotations
@@ -29,26 +29,29 @@ from transfergrid.records.training import VALIDATION_FROM
 MODEL = "model"
 WEIGHTS, FEATURES, KEPT = "model.safetensors", "features.json", "kept.json"
 VECTOR = "vector.json"
-"""The columns of a model of vectors, and how they are scaled."""
+"""File with the columns of a model of feature vectors, and their scaling."""
 
 Group = tuple[str | None, Labels, str | None]
-"""Digest of the target, label budget, digest of the training."""
+"""A group of comparable cells: digest of the target, label budget, digest of the training."""
 Rank = tuple[float, float, str]
-"""Validation score, its loss negated, identity: more is better, and no two are equal."""
+"""Validation score (negated if lower is better), negated validation loss, identity.
+
+Higher is better, and no two cells have equal ranks.
+"""
 
 
 def model_folder(ledger: Ledger, identity: str) -> Path:
-    """Return where a cell's weights are, if they were kept."""
+    """Return the folder of a cell's weights, whether or not it exists."""
     return ledger.folder(identity) / MODEL
 
 
 def has_model(ledger: Ledger, identity: str) -> bool:
-    """Return whether a cell's weights are there."""
+    """Return whether a cell has kept its weights."""
     return (model_folder(ledger, identity) / WEIGHTS).is_file()
 
 
 def why_kept(ledger: Ledger, identity: str) -> str | None:
-    """Return `all`, `best` or `reproduced`; None for a cell without weights."""
+    """Return why a cell's weights are kept: `all`, `best` or `reproduced`; None without weights."""
     try:
         told: Any = contents.parsed(contents.read_bytes(model_folder(ledger, identity) / KEPT))
         return str(told["by"])
@@ -57,14 +60,17 @@ def why_kept(ledger: Ledger, identity: str) -> str | None:
 
 
 def drop(ledger: Ledger, identity: str) -> None:
-    """Remove a cell's weights; the record and all else stay."""
-    gone = contextlib.suppress(FileNotFoundError)  # another process did it
+    """Remove a cell's weights; its record and other files stay."""
+    gone = contextlib.suppress(FileNotFoundError)  # another process removed them first
     with _same_time(ledger.folder(identity)), ledger.draft() as draft, gone:
         model_folder(ledger, identity).rename(draft / MODEL)
 
 
 def put(ledger: Ledger, identity: str, model: Path, why: str) -> None:
-    """Give a done cell the weights of a folder that `models.save_model` wrote."""
+    """Add weights to a done cell, copied from a folder that `models.save_model` wrote.
+
+    Weights that the cell had before are replaced.
+    """
     final = model_folder(ledger, identity)
     with _same_time(final.parent), ledger.draft() as draft:
         shutil.copytree(model, draft / MODEL)
@@ -76,14 +82,14 @@ def put(ledger: Ledger, identity: str, model: Path, why: str) -> None:
 
 @contextmanager
 def _same_time(folder: Path) -> Iterator[None]:
-    """Leave a folder's time as it was: the ledger's index takes a newer one for another cell."""
+    """Restore a folder's modification time after the block, so that its index row stays valid."""
     before = folder.stat()
     yield
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def rank_of(record: Record) -> Rank | None:
-    """Return where a cell stands among others by its validation part; None if it has none."""
+    """Return the rank of a cell by its validation score; None without a validation score."""
     scores = record.scores.validation or {}
     value, loss = scores.get(record.metric.name), scores.get("loss")
     if value is None:
@@ -93,19 +99,20 @@ def rank_of(record: Record) -> Rank | None:
 
 
 def can_be_chosen(cell: Cell) -> bool:
-    """Return whether a part of the cell's labels validates, as far as the budget tells."""
+    """Return whether the cell has validation examples, as far as its label budget tells."""
     return can_validate(cell.labels)
 
 
 def can_validate(labels: Labels) -> bool:
-    """Return whether a part of so many labels validates, as far as their number tells."""
+    """Return whether a label budget is large enough for a validation part."""
     return labels == "all" or labels >= VALIDATION_FROM
 
 
 def groups_of(cells: Sequence[Cell]) -> dict[Group, list[str]]:
-    """Return the identities among which one is kept: a target, a label budget and a training.
+    """Return the groups of cells of which one keeps its weights, as lists of identities.
 
-    A closed form, which no training reaches, stands in the groups of all trainings.
+    A group has one target, one label budget and one training. A closed form, which has no training,
+    is in the groups of all trainings.
     """
     trained: defaultdict[tuple[str | None, Labels], set[str | None]] = defaultdict(set)
     chosen = [cell for cell in cells if can_be_chosen(cell)]
@@ -122,12 +129,13 @@ def groups_of(cells: Sequence[Cell]) -> dict[Group, list[str]]:
 
 @dataclass
 class Keeper:
-    """Decides, cell by cell, whose weights stay.
+    """Decides, as cells finish, which of them keep their weights.
 
     Args:
-        ledger: where the cells are kept.
+        ledger: the ledger of the cells.
         keep: `none`, `best` or `all`.
-        cells: the whole grid, with those that were done before.
+        cells: all cells of the grid, including those that were done before.
+        best: the best rank so far in each group.
     """
 
     ledger: Ledger
@@ -143,22 +151,22 @@ class Keeper:
                 self._groups_with[identity].append(group)
 
     def order(self, cell: Cell) -> str | None:
-        """Return why a worker is to keep the weights of this cell; None if it is not to."""
+        """Return why a worker must keep a cell's weights, `best` or `all`; None if it must not."""
         wanted = self.keep == "all" or (self.keep == "best" and cell.id in self._groups_with)
         return self.keep if wanted else None
 
     def begin(self, done: set[str]) -> None:
-        """Take note of the weights that earlier runs of the grid left."""
+        """Take the weights into account that earlier runs of the grid have kept."""
         for identity in sorted(done & self._groups_with.keys()):
             self.ended(identity)
 
     def ended(self, identity: str) -> None:
-        """Compare a done cell with the best of its groups; remove the weights that lose."""
+        """Compare a done cell with the best of each of its groups; remove the weights that lose."""
         if identity not in self._groups_with or not has_model(self.ledger, identity):
             return
         record = self.ledger.find(identity)
         if record is None:
-            return  # what cannot be compared stays
+            return  # weights that cannot be compared stay
         rank = rank_of(record)
         beaten = {identity}
         for group in self._groups_with[identity] if rank is not None else ():
@@ -174,7 +182,7 @@ class Keeper:
                     self.ledger.warn(f"weights of {name} were not removed: {told_os(error)}")
 
     def missed(self) -> list[Record]:
-        """Return the best cell of each group whose best cell was done without keeping weights."""
+        """Return the best cells of groups whose best cell has no weights."""
         wanted = self._groups_with.keys()
         records = {r.id: r for r in self.ledger.records() if r.id in wanted} if wanted else {}
         ranks = {name: rank_of(record) for name, record in records.items()}
@@ -188,11 +196,11 @@ class Keeper:
 
 
 def estimated(cells: Sequence[Cell], measured: Mapping[str, int]) -> dict[str, int]:
-    """Return about how many bytes each cell keeps.
+    """Return an estimate of the bytes that each cell stores, by identity.
 
     Args:
-        cells: of the grid.
-        measured: bytes of a few of them, by identity: each strategy and each source is among them.
+        cells: the cells of the grid.
+        measured: measured bytes of a few cells, by identity; these cover each strategy and source.
     """
     alike: dict[tuple[Any, ...], int] = {}
     for cell in cells:
@@ -202,7 +210,7 @@ def estimated(cells: Sequence[Cell], measured: Mapping[str, int]) -> dict[str, i
 
 
 def _kinds(cell: Cell) -> list[tuple[Any, ...]]:
-    """Return by what the sizes of two cells may be taken for equal, the surest first."""
+    """Return keys, the most reliable first: cells with an equal key should have equal sizes."""
     architecture = cell.names.architecture
     exact = (cell.parts.strategy, cell.parts.source, cell.parts.target)
     return [exact, exact[:2], ("architecture", architecture)] if architecture else [exact]

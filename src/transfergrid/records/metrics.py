@@ -1,7 +1,7 @@
-"""What there is to score by: of which kind of task each metric is, and which way it goes.
+"""All metrics: the kind of task that each one scores, and whether higher is better.
 
-The one list that the tasks, which compute them with torch, and the evidence, which computes them
-again of resampled test sets without it, both go by.
+Both the tasks (which compute metrics with torch) and the evidence (which computes them on resampled
+test sets without torch) use this list.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 
 CLASSES, NUMBERS, CLUSTERS = "classification", "regression", "clustering"
 ENTRIES = "completion"
-"""Kinds of task: one of several classes, one or several numbers, which examples are alike, or the
-entries of a matrix.
+"""Kinds of task: predict one of several classes, predict one or several numbers, find clusters of
+similar examples, or predict the entries of a matrix.
 
-Clusters are found without labels; classes serve their score alone. Entries are numbers too, and
-scored as such.
+Clusters are found without labels; classes are used only to score them. Entries of a matrix are
+numbers and are scored as numbers.
 """
 
 
 @dataclass(frozen=True)
 class MetricKind:
-    """What is known of a metric by its name alone."""
+    """The properties of a metric."""
 
     task: str
-    """Kind of task that it scores."""
+    """The kind of task that it scores."""
     higher_is_better: bool = True
     is_share: bool = True
-    """Whether it lies from 0 to 1, and is shown in per cent."""
+    """Whether it lies between 0 and 1 and is shown in per cent."""
     decides: bool = True
-    """Whether a target may be judged by it."""
+    """Whether it may be the deciding metric of a target."""
 
 
 METRICS = {
@@ -48,30 +48,30 @@ METRICS = {
 }
 
 SHARES = frozenset(name for name, metric in METRICS.items() if metric.is_share)
-"""Metrics that lie from 0 to 1."""
+"""Metrics that lie between 0 and 1."""
 
 
 OPEN_SET = ("os", "os_star", "unknown_recall")
-"""Scores of an open pair: the mean recall of all classes, the unknown ones as one, of known classes
-alone, and of what is unknown."""
+"""Scores of an open pair: the mean recall over all classes (unknown ones count as one class), the
+mean recall over known classes, and the recall of the unknown class."""
 
 ZERO_SHOT = ("seen", "unseen", "harmonic")
-"""Scores where some classes come without examples: the mean accuracy of classes that the source has
-examples of, of those that it has not, and the harmonic mean of both."""
+"""Scores where some classes have no examples: the mean accuracy over classes with examples in the
+source, over classes without, and the harmonic mean of both."""
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
-    """Return the names of a kind of task's metrics."""
+    """Return the names of the metrics of a kind of task."""
     return tuple(name for name, metric in METRICS.items() if metric.task == task)
 
 
 def deciding(task: str) -> tuple[str, ...]:
-    """Return those by which a target of this kind of task may be judged."""
+    """Return the names of the metrics that may decide on a target of this kind of task."""
     return tuple(name for name in metrics_of(task) if METRICS[name].decides)
 
 
 def one_answer(metrics: Iterable[str]) -> str:
-    """Say what a collapsed model gives for every example, where these metrics decide."""
+    """Return in words what a collapsed model predicts for every example, given the metrics."""
     return " or ".join(dict.fromkeys(_answer(metric) for metric in metrics))
 
 
@@ -83,15 +83,15 @@ def _answer(metric: str) -> str:
 
 
 def labels_are(metric: str) -> str:
-    """Return what a number of labels counts where this metric decides: of a "class", or "total"."""
+    """Return how labels are counted if this metric decides: per "class", or in "total"."""
     return "total" if is_of_numbers(metric) else "class"
 
 
 def is_of_numbers(metric: str) -> bool:
-    """Return whether a metric scores numbers, and not classes."""
+    """Return whether a metric scores predicted numbers, not classes or clusters."""
     return kind_of(metric) == NUMBERS
 
 
 def kind_of(metric: str) -> str:
-    """Return the kind of task that a metric scores; that of classes where nobody knows it."""
+    """Return the kind of task that a metric scores; classification for an unknown metric."""
     return METRICS[metric].task if metric in METRICS else CLASSES

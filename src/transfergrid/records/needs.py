@@ -1,4 +1,4 @@
-"""What a strategy needs and what it is compared with, in words that planning can read."""
+"""What a strategy needs and what its baselines are, as plain values that planning can read."""
 
 from __future__ import annotations
 
@@ -18,22 +18,30 @@ ClassNeed = Literal["any", "same", "described", "named"]
 LayerNeed = Literal["any", "batch_norm", "norm", "tokens", "some"]
 Setting = Literal["inductive", "transductive", "unsupervised"]
 Assumption = Literal["same_shares", "equal_shares"]
-"""Of classes, what a method takes for true: as many of each in source and target, or as many of
-each class in the target. Where it is not, the method may do harm, and a plan says so."""
+"""An assumption of a method about class shares.
+
+`same_shares`: each class has the same share in source and target. `equal_shares`: all classes of
+the target have equal shares. Where the assumption is wrong the method may do harm; a plan says so.
+"""
 Transferred = Literal["instances", "features", "parameters", "relations", "nothing"]
-"""What of the source is carried over; `nothing` by what transfer is compared with."""
+"""What a strategy transfers from the source; `nothing` for the baselines without transfer."""
 Badge = Literal["formula_exact", "trajectory_exact", "band_reproduced"]
-"""What tests prove of a strategy: its loss, weights or rates are the published values; its
-parameters after some steps are those of an independent loop; a score found elsewhere is met."""
+"""What the tests prove about a strategy's implementation.
+
+`formula_exact`: its loss, weights or rates equal the published values. `trajectory_exact`: after
+some steps its parameters equal those of an independently written loop. `band_reproduced`: it
+reaches a score that was reported elsewhere.
+"""
 Statistics = Literal["recorded", "normalised", "unseen"]
 """What BatchNorm does with target batches while a method learns.
 
-`recorded`: they move its running statistics, by which it normalises at prediction. `normalised`:
-those without labels are normalised by their own statistics, of which no note is taken. `unseen`:
-they leave no trace, and none is normalised by its own.
+`recorded`: target batches update the running statistics, which normalise at prediction.
+`normalised`: unlabelled target batches are normalised by their own batch statistics, but do not
+update the running statistics. `unseen`: target batches neither update the running statistics nor
+are normalised by their own.
 """
 TASKS = (CLASSES, NUMBERS)
-"""Kinds of target that a strategy learns unless it says others."""
+"""Kinds of target that a strategy can learn by default."""
 _WORDS = {
     "source": SourceNeed,
     "target_labels": LabelNeed,
@@ -47,44 +55,48 @@ _ONCE: dict[str, tuple[str, dict[bool, Any]]] = {
     "same_classes": ("classes", {True: "same", False: "any"}),
     "training": ("steps", {True: True, False: False}),
 }
-"""Keys of older records: what each is called now, and its values."""
+"""Keys of older records, each with its present name and the present values of its truth values."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be there before a cell of this strategy is possible.
+    """The requirements of a strategy: what a cell must provide for the strategy to be possible.
 
     Args:
-        source: `weights` of the source; these with the `head` that was trained with them; only its
-            `architecture`; its `start`, the weights before the source domain was learned; its
-            labelled `domain` alone, no network; or `none`.
+        source: what the strategy uses of the source. `weights`: its backbone weights. `head`: the
+            weights and the head that was trained with them. `architecture`: the architecture only.
+            `start`: the weights before training on the source domain. `domain`: its labelled domain
+            only, no network. `none`: nothing.
         target_labels: `required`, `optional`, or `unused` (then all label budgets are one cell).
-        domains: labelled source domains to learn from side by side: 0, 1, or 2 for two and more.
-        classes: those of source domain and target: `any`, the `same` by name, or `described` by
-            attributes, or `named`: those of the target told by texts.
-        pairs: of which settings, where `classes` is `same`: `closed` (all classes are in both),
-            `partial` (the target lacks some of the source's), `open` (the source lacks some of the
-            target's, which are then told as one class more, the last). A pair that is partial and
-            open needs both words.
-        unlabelled: target inputs without labels.
-        teacher: the source adapted to the target beforehand.
-        steps: the shared steps; a closed form without them is one cell under every `training`.
-        trials: a search inside the cell, of whose trials it is made.
-        tasks: kinds of target that it can learn; the entries of a matrix are one by themselves,
-            which no network of examples can.
-        each: the weights of each of several sources by itself, with the start that all of them were
-            trained from, instead of those that are trained on all.
-        source_labels: whether labels of source domains are learned from; where not, they are not
-            handed over, and a source without labels will do.
-        ordered_by: the argument that lists the names of the source's domains in the order in which
-            they are learned, and stands for the order by name where it is null; empty: they are a
-            set.
-        layers: what a network must have: `batch_norm`, `norm` of any kind, `tokens`, or `some` that
-            `build` looks for. Where they are missing it raises `ImpossibleError`, and a grid leaves
-            these cells out; with `any` it never does.
+        domains: number of labelled source domains that the strategy learns from beside the target:
+            0, 1, or 2 for two or more.
+        classes: how the classes of source domain and target must match: `any` classes, the `same`
+            classes by name, classes `described` by attributes, or `named`: the target's classes are
+            given by texts.
+        pairs: settings that the strategy can handle, where `classes` is `same`: `closed` (both have
+            the same classes), `partial` (the target lacks some of the source's classes), `open`
+            (the source lacks some of the target's classes; these are predicted as one more class,
+            the last one). A pair that is both partial and open needs both words.
+        unlabelled: whether it needs target inputs without labels.
+        teacher: whether it needs a teacher: the source, adapted to the target beforehand.
+        steps: whether it trains for the shared number of steps; a closed form without steps is one
+            cell under every `training`.
+        trials: whether it needs a search inside the cell, because it combines the trials.
+        tasks: kinds of target that it can learn. The entries of a matrix are a kind of their own,
+            which no network over examples can learn.
+        each: whether it needs separate weights for each of several sources, and the start that all
+            of them were trained from, instead of one network trained on all of them.
+        source_labels: whether it learns from labels of source domains; if not, the labels are not
+            passed to it, and a source without labels is enough.
+        ordered_by: name of the argument that lists the source's domains in the order in which they
+            are learned; if that argument is null, they are ordered by name. Empty: the domains are
+            a set, without order.
+        layers: layers that the network must have: `batch_norm`, `norm` of any kind, `tokens`, or
+            `some` layers that `build` checks for. If they are missing, `build` raises
+            `ImpossibleError` and a grid leaves these cells out. With `any` it never raises it.
 
     Raises:
-        BadInputError: one of them is a word that there is not.
+        BadInputError: a value is not one of the known words.
     """
 
     source: SourceNeed = "weights"
@@ -110,38 +122,38 @@ class Needs:
                 check_known(f"{name.removesuffix('s')} in needs.{name}", word, words)
 
     def of(self, *tasks: str) -> Needs:
-        """Return the same needs for these kinds of target alone."""
+        """Return the same needs, restricted to these kinds of target."""
         return replace(self, tasks=tasks)
 
     @property
     def are_plain(self) -> bool:
-        """Whether source weights, target labels and the shared steps are enough.
+        """Whether the strategy needs only source weights, target labels and the shared steps.
 
-        Not every network or kind of target need suit.
+        It may still be limited to certain layers, kinds of target or settings of a pair.
         """
         return replace(self, tasks=TASKS, layers="any", pairs=PAIRS) == Needs()
 
     @property
     def describes(self) -> bool:
-        """Whether classes are told by descriptions, of which none needs an example."""
+        """Whether classes are given by descriptions, so that a class needs no example."""
         return self.classes in ("described", "named")
 
     @property
     def are_choosy(self) -> bool:
-        """Whether only the networks at hand can tell if there is what is needed."""
+        """Whether only the actual network can show if the needs are met."""
         return self.layers != "any" or self.source == "head"
 
     @property
     def has_network(self) -> bool:
-        """Whether it takes a network of the source's architecture, its weights or random ones."""
+        """Whether it uses a network of the source's architecture, pretrained or random."""
         return self.source not in ("none", "domain")
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Needs:
-        """Return what a YAML or a record says; keys of older records are understood.
+        """Return needs from the mapping in a YAML or a record; keys of older records are accepted.
 
         Raises:
-            BadInputError: a key means nothing.
+            BadInputError: a key or a value is unknown.
         """
         values = {}
         for key, value in told.items():
@@ -153,19 +165,19 @@ class Needs:
 
 
 AT = "@"
-"""Stands in the name of a baseline before the label budget that it has, where that is another."""
+"""Separator in the name of a baseline that has another label budget, as in `prototypes@5`."""
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """The strategies that a cell's gain is taken over, by name.
+    """The baselines of a strategy, by name: a gain is the difference to a baseline's score.
 
     Args:
-        labelled: primary baseline where the cell has target labels; None for a reference arm.
-        unlabelled: primary baseline at `labels=0`.
-        exploratory: further comparisons, made where their cells exist; `prototypes@5` is the cell
-            of another label budget, and a key that holds a strategy, such as "then", is that
-            strategy as it stands there.
+        labelled: primary baseline of cells with target labels; None for a reference arm.
+        unlabelled: primary baseline of cells with `labels=0`.
+        exploratory: further baselines, compared with where their cells exist. `prototypes@5` is the
+            cell with another label budget. The name of an argument that holds a strategy, such as
+            "then", means that strategy, configured as it is there.
     """
 
     labelled: str | None = "scratch"
@@ -174,10 +186,10 @@ class Baselines:
 
     @classmethod
     def read(cls, told: Mapping[str, Any], of: str = "a strategy") -> Baselines:
-        """Return what a YAML or a record says.
+        """Return baselines from the mapping in a YAML or a record.
 
         Raises:
-            BadInputError: a key means nothing.
+            BadInputError: a key is unknown.
         """
         for key in told:
             check_known(f"key of {of}'s about.baselines", key, [f.name for f in fields(cls)])
@@ -185,14 +197,14 @@ class Baselines:
 
 
 def usual_statistics(needs: Needs, moved: bool) -> Statistics:
-    """Return what BatchNorm does with target batches, as far as it follows from needs.
+    """Return what BatchNorm does with target batches, as far as the needs determine it.
 
-    Where a method takes inputs without labels it is about these; else about the labelled ones, in
-    a network that learns as a whole.
+    For a method that uses unlabelled inputs the answer is about the unlabelled batches. Otherwise
+    it is about the labelled batches, assuming that the whole network is trained.
 
     Args:
-        needs: of the method.
-        moved: whether inputs without labels move the running statistics.
+        needs: the needs of the method.
+        moved: whether unlabelled inputs update the running statistics.
     """
     if needs.unlabelled:
         return "recorded" if moved else "normalised"
@@ -203,10 +215,10 @@ def usual_statistics(needs: Needs, moved: bool) -> Statistics:
 def describe(
     needs: Needs, baselines: Baselines, space: Space, kind: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the plain dicts that stand in a strategy's YAML under `about`."""
+    """Return the plain dict for the `about` block of a strategy's YAML."""
     told = {"needs": asdict(needs), "baselines": asdict(baselines)}
     told["needs"] |= {name: list(getattr(needs, name)) for name in _SEVERAL}
-    for later in ("trials", "each", "ordered_by"):  # YAMLs are there that are older than these
+    for later in ("trials", "each", "ordered_by"):  # some YAMLs are older than these keys
         if not told["needs"][later]:
             del told["needs"][later]
     if needs.source_labels:

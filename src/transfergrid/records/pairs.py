@@ -1,8 +1,7 @@
-"""How the classes of a source domain and of a target stand to each other: the setting of a pair.
+"""A pair of source domain and target: how their classes and class shares differ.
 
-A pair is closed where both have the same classes, partial where the target lacks some of the
-source's, open where it has some that the source lacks; it may be partial and open. How far the
-shares of classes are apart is told beside.
+A pair is closed if both have the same classes, partial if the target lacks some of the source's
+classes, open if the source lacks some of the target's classes. It may be both partial and open.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Annotated, Literal, get_args
 Word = Literal["closed", "partial", "open"]
 WORDS: tuple[str, ...] = get_args(Word)
 UNKNOWN = "unknown"
-"""What all classes are called together that the source lacks, where they are predicted."""
+"""Name of the one predicted class that stands for all classes that the source lacks."""
 SHIFTED = 0.1
-"""Shares of classes that are farther apart than this are no matter of a few examples."""
+"""A larger label shift than this counts as real, and not as an effect of few examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What a strategy meets that learns from a source domain beside a target."""
+    """The relation between the classes of a source domain and those of a target."""
 
     setting: Annotated[str, "closed, partial, open, or partial and open"]
     shared: Annotated[tuple[str, ...], "classes of both, in the target's order"]
@@ -39,11 +38,11 @@ class Pair:
 
     @classmethod
     def of(cls, source: Mapping[str, int], target: Mapping[str, int]) -> Pair:
-        """Return the pair of two domains with so many pool examples of each class.
+        """Return the pair of two domains, given their numbers of pool examples by class.
 
         Args:
-            source: examples by class, in the domain's order.
-            target: likewise.
+            source: number of examples by class, in the order of the source domain.
+            target: number of examples by class, in the order of the target.
         """
         shared = tuple(name for name in target if name in source)
         missing = tuple(name for name in source if name not in target)
@@ -63,7 +62,7 @@ class Pair:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words of its setting, as in `Needs.pairs`."""
+        """The words of the setting, as in `Needs.pairs`."""
         return frozenset(self.setting.split(" and "))
 
     @property
@@ -73,27 +72,29 @@ class Pair:
 
     @property
     def is_shifted(self) -> bool:
-        """Whether the shares of classes differ by more than a little."""
+        """Whether the label shift is larger than `SHIFTED`."""
         return self.label_shift is not None and self.label_shift > SHIFTED
 
     @property
     def told(self) -> str:
-        """What is odd about it, such as "partial, label shift 0.31"; nothing where it is closed."""
+        """What differs, such as "partial, label shift 0.31"; empty if closed and not shifted."""
         parts = [] if self.is_closed else [self.setting]
         parts += [f"label shift {self.label_shift:.2f}"] if self.is_shifted else []
         return ", ".join(parts)
 
     @property
     def predicted(self) -> tuple[str, ...]:
-        """What is told apart, in order: the target's own classes first; all unknown ones as one."""
+        """The predicted classes, in order: shared, missing, then one for all unknown classes."""
         return (*self.shared, *self.missing, *([UNKNOWN] if self.unknown else []))
 
 
 def apart(one: Sequence[int], other: Sequence[int]) -> float | None:
-    """Return half the summed distance of two sets of shares, from 0 to 1; None where one is empty.
+    """Return the total variation distance between two sets of class shares, from 0 to 1.
+
+    It is half the sum of absolute differences. None if one of the sets has no examples.
 
     Args:
-        one: counts.
+        one: counts by class.
         other: counts of the same classes.
     """
     totals = sum(one), sum(other)

@@ -1,7 +1,7 @@
-"""Scores in points, as all tables show them: their unit, their direction, the gain of one seed.
+"""Scores in points, as all tables show them: unit, direction, and the gain of one seed.
 
-Scores from 0 to 1 are shown as 100 points, others in their own unit. What a *point* is there, of
-which a margin is so many, see `point`.
+Scores from 0 to 1 are multiplied by 100; other scores are shown in their own unit. Margins are
+given as a number of *points*; `point` says how large one is for each metric.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from transfergrid.records.record import Metric
 
 
 class Scored(Protocol):
-    """What has a score; records and lean results both do."""
+    """Anything with a score and a metric: records, and lean results."""
 
     @property
     def score(self) -> float | None: ...  # noqa: D102
@@ -22,27 +22,31 @@ class Scored(Protocol):
 
 
 def gain_this_seed(cell: Scored, baseline: Scored) -> float | None:
-    """Return the gain of one seed in points, more is better; None without two valid scores."""
+    """Return the gain of a cell over its baseline, in the unit of tables; higher is better.
+
+    None if one of them has no valid score.
+    """
     if cell.score is None or baseline.score is None:
         return None
     return oriented(cell.metric) * (cell.score - baseline.score)
 
 
 def points(metric: Metric) -> float:
-    """Return how many points one unit of the metric is, as it is shown."""
+    """Return the factor from a score to the number that tables show: 100 for shares, else 1."""
     return 100.0 if metric.name in SHARES else 1.0
 
 
 def point(metric: Metric, floor: float | None) -> float:
-    """Return how large a point is in the unit that a metric is shown in.
+    """Return the size of one point, in the unit that tables show the metric in.
 
-    Of a share that is 1. Of numbers it is a hundredth of the way from telling the same of every
-    example to being right about each: 0.01 of R², and of errors a hundredth of what telling the
-    mean of the test labels costs. So a margin of one point means as much whatever the labels' unit.
+    For shares it is 1. For metrics of numbers it is a hundredth of the difference between a perfect
+    score and the score of predicting the mean of the test labels: 0.01 for R², and for errors a
+    hundredth of the error of that prediction. So a margin of one point means the same whatever the
+    unit of the labels is.
 
     Args:
-        metric: of any kind; one that is neither has points of its own unit.
-        floor: what telling the mean scores; None where that is not known.
+        metric: any metric; for one that is neither a share nor of numbers a point is 1.
+        floor: score of predicting the mean of the test labels; if None or perfect, a point is 1.
     """
     if not is_of_numbers(metric.name):
         return 1.0
@@ -51,15 +55,15 @@ def point(metric: Metric, floor: float | None) -> float:
 
 
 def oriented(metric: Metric) -> float:
-    """Return how many points one unit of the metric is, less than 0 if less of it is better."""
+    """Return the factor `points`, negative if lower values of the metric are better."""
     return points(metric) * (1.0 if metric.higher_is_better else -1.0)
 
 
 def in_points(score: float | None, metric: Metric) -> float | None:
-    """Return a score in points, where there is one."""
+    """Return a score as tables show it; None for None."""
     return None if score is None else points(metric) * score
 
 
 def unit(metric: Metric) -> str:
-    """Return the unit that the metric is shown in, empty if it has none."""
+    """Return the unit that the metric is shown in: "%" for shares, else empty."""
     return "%" if metric.name in SHARES else ""

@@ -1,7 +1,8 @@
-"""All that is printed passes here, so that no name and no error text can command a terminal.
+"""All printing goes through this module, so that no name or error text can control the terminal.
 
-Names come out of other people's results and tables. An escape sequence among them can rewrite what
-stands above it, one that turns the writing direction shows another name, a line break forges a row.
+Names come from other people's results and tables. An escape sequence in a name could overwrite
+earlier output, a change of the writing direction could show another name, and a line break could
+forge a row.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ _COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
 
 
 def shown(text: str) -> str:
-    r"""Return text with what commands a terminal spelled out, as in ``\u001b``.
+    r"""Return text with all control characters escaped, as in ``\u001b``.
 
-    That is how JSON spells it too: so JSON means the same as before.
+    JSON uses the same escapes, so JSON text keeps its meaning.
     """
     return _UNSAFE.sub(_spelled, text)
 
 
 def one_line(text: str) -> str:
-    """Return text, such as a name, that stays within its line and cell."""
+    """Return text, such as a name, with line breaks and tabs escaped too, to fit a table cell."""
     return _UNSAFE_IN_LINE.sub(_spelled, text)
 
 
 def in_one_line(row: T) -> T:
-    """Return a row, which is a dataclass, with every text of it as `one_line`."""
+    """Return a row (a dataclass) with `one_line` applied to all its texts."""
     changed = {
         field.name: new
         for field in fields(row)
@@ -53,7 +54,7 @@ def in_one_line(row: T) -> T:
 
 
 def _calm(value: Any) -> Any:
-    """Return a value, or another one where it is a text, or a tuple with one, that is unsafe."""
+    """Return a value, with `one_line` applied to unsafe text, also to that in a tuple."""
     if type(value) is str:
         return one_line(value) if _UNSAFE_IN_LINE.search(value) else value
     if type(value) is tuple and any(type(item) is str for item in value):
@@ -63,7 +64,7 @@ def _calm(value: Any) -> Any:
 
 
 def coloured(text: str) -> str:
-    """Return text as `shown`, but for the codes of colours, which are ours."""
+    """Return text escaped as by `shown`, except for colour codes, which are this program's own."""
     parts = _COLOUR.split(text)
     return "".join(part if i % 2 else shown(part) for i, part in enumerate(parts))
 
@@ -75,7 +76,7 @@ def _spelled(match: re.Match[str]) -> str:
 def say(
     text: str = "", *, file: TextIO | None = None, end: str = "\n", flush: bool = False
 ) -> None:
-    """Print text, by default to standard output; what cannot be shown there becomes "?"."""
+    """Print text, by default to standard output; characters that cannot be encoded become "?"."""
     file = sys.stdout if file is None else file
     put(file, shown(str(text)) + end)
     if flush:
@@ -83,11 +84,11 @@ def say(
 
 
 LONGEST = 120
-"""Characters of a path that are shown where it is too long for a disk."""
+"""Number of characters of a path that an error message shows."""
 
 
 def told_os(error: OSError) -> str:
-    """Return in a line what a disk or a path did not take."""
+    """Return an `OSError` as one line: the path and the reason."""
     what = error.strerror or str(error) or type(error).__name__
     name = "" if error.filename is None else str(error.filename)
     shown_name = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
@@ -95,7 +96,7 @@ def told_os(error: OSError) -> str:
 
 
 def complain(error: object) -> None:
-    """Print in a line of standard error what cannot be done."""
+    """Print an error to standard error, in one line."""
     say(f"transfergrid: {one_line(str(error))}", file=sys.stderr, flush=True)
 
 
@@ -105,7 +106,7 @@ def warn(line: str) -> None:
 
 
 def put(file: TextIO, text: str) -> None:
-    """Write text that is safe as it is; characters that the place lacks become "?"."""
+    """Write safe text without escaping; characters that the file's encoding lacks become "?"."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     file.write(text.encode(encoding, "replace").decode(encoding))
 
@@ -115,7 +116,7 @@ _HEARD: ContextVar[Callable[[str], object] | None] = ContextVar("heard", default
 
 @contextmanager
 def hearing(tell: Callable[[str], object]) -> Iterator[None]:
-    """Have every line on what is set aside told, whichever ledger it is of."""
+    """Send each line about left-out results to a listener during the block, for every ledger."""
     token = _HEARD.set(tell)
     try:
         yield
@@ -124,14 +125,14 @@ def hearing(tell: Callable[[str], object]) -> Iterator[None]:
 
 
 def tell(line: str) -> None:
-    """Say what was set aside and why, to whoever hears."""
+    """Send a line about left-out results to the listener of `hearing`, if there is one."""
     heard = _HEARD.get()
     if heard is not None:
         heard(line)
 
 
 def roughly(seconds: float) -> str:
-    """Write a time as coarsely as it is known: "about 40 s", "about 7 min", "about 2 h 10 min"."""
+    """Return a rough time as text: "about 40 s", "about 7 min", "about 2 h 10 min"."""
     if seconds < 15:
         return "some seconds"
     if seconds < 100:

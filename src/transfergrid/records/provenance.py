@@ -1,4 +1,4 @@
-"""When, where and with what a cell was run: versions, commit, machine, the strategy's code."""
+"""Provenance of a cell: time, package versions, commit, machine and the strategy's code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("transfergrid", "torch", "torchvision", "pytorch-lightning", "timm",
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that move scores."""
+    """Return the versions of Python and of the packages that can change scores."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Return the program's own commit, "+" behind it if files differ; None outside a checkout."""
+    """Return this program's commit, with "+" if tracked files differ; None outside a checkout."""
     here = Path(__file__).parent
     if _git(here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
@@ -53,10 +53,12 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def stale_among(cells: Iterable[tuple[str, str, str | None]]) -> set[str]:
-    """Return which of some done cells are stale: their strategy has other code now.
+    """Return the identities of stale cells: the code of their strategy has changed since.
 
     Args:
-        cells: identity, fingerprint of the code, and the class of the strategy, if it is known.
+        cells: for each done cell its identity, the recorded fingerprint of the strategy's code, and
+            the dotted path of the strategy's class, or None. Cells whose code cannot be found now
+            do not count as stale.
     """
     now: dict[str, Set[str]] = {}
     found = set()
@@ -70,7 +72,7 @@ def stale_among(cells: Iterable[tuple[str, str, str | None]]) -> set[str]:
 
 @cache
 def processor() -> str:
-    """Return the processor's name."""
+    """Return the model name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -81,12 +83,12 @@ def processor() -> str:
 
 
 def now() -> str:
-    """Return the time in UTC, ISO 8601."""
+    """Return the current time in UTC, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def identified(cell: Cell, status: Status, **results: Any) -> Record:
-    """Return a record with what is known of a cell before it runs, and these results."""
+    """Return a record of a cell, with its provenance as of now and these results."""
     return Record(
         **{field.name: getattr(cell, field.name) for field in fields(Cell)},
         status=status,

@@ -1,7 +1,7 @@
-"""What one cell leaves behind: its record.
+"""The record of a cell: everything that one run leaves behind, as JSON.
 
-Every key says here what it means; `reference()` renders that as the documentation of the format.
-Keys are only ever added. A change of meaning raises `SCHEMA`.
+The annotation of each key says what the key means; `reference()` renders these annotations as the
+documentation of the format. Keys are only ever added. A change of meaning raises `SCHEMA`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEMA = 1
 
 
 class Status(StrEnum):
-    """Where a cell stands."""
+    """The state of a cell."""
 
     PLANNED = "planned"
     RUNNING = "running"
@@ -42,7 +42,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """The score that decides on this target."""
+    """The deciding metric of a target: the score that cells are compared by."""
 
     name: Annotated[str, "a key of `scores.test`"] = "accuracy"
     higher_is_better: Annotated[bool, "false for losses and errors"] = True
@@ -73,12 +73,13 @@ Count = Field(ge=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Of the chosen step: accuracy, balanced_accuracy, macro_f1, auroc, ece (0 to 1), loss (nats).
+    """Scores of the chosen step.
 
-    Of an open pair os, os_star and unknown_recall too; where classes are told by descriptions, the
-    mean accuracy of seen and of unseen classes, and the harmonic mean of both. Of numbers mse and
-    mae, in the labels' own unit, and r2; of several the means over them. A score that is not
-    defined is null.
+    For classes: accuracy, balanced_accuracy, macro_f1, auroc, ece (all from 0 to 1) and loss
+    (nats). For an open pair also os, os_star and unknown_recall. Where classes are given by
+    descriptions also the mean accuracy of seen classes, of unseen classes, and the harmonic mean
+    of both. For numbers: mse and mae, in the unit of the labels, and r2; with several outputs each
+    is the mean over the outputs. A score that is not defined is null.
     """
 
     train: Annotated[Score | None, Bounded, "on the training examples, not augmented"] = None
@@ -96,7 +97,7 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class OtherTask:
-    """How well a task of a source domain is done, on that domain's own test part."""
+    """How well the cell's network does the task of a source domain, on that domain's test part."""
 
     name: Annotated[str, "what the domain is called"]
     target_part: Annotated[str, "the digest of a target of this domain"]
@@ -110,7 +111,7 @@ class OtherTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
-    """What a done cell is marked with; it stays in every mean and verdict."""
+    """Warning marks of a done cell; a marked cell still counts in every mean and verdict."""
 
     collapsed: Annotated[bool, "predicts one class for all test examples"] = False
     underfit: Annotated[bool, "does not fit its own training examples"] = False
@@ -121,7 +122,7 @@ class Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """A hyperparameter that acts after training: no value of it took another step."""
+    """A hyperparameter that acts after training: trying its values took no further steps."""
 
     name: Annotated[str, "the strategy's argument"]
     values: Annotated[tuple[float, ...], "those that were put, in their order"]
@@ -140,7 +141,7 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Which weights were tested."""
+    """Which weights were tested: their step, and how it was chosen."""
 
     step: Annotated[int, "batches seen by then"]
     by: Annotated[
@@ -154,7 +155,7 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What the cell was given to work with."""
+    """The resources that the cell used: steps, batches, validation checks and trials."""
 
     steps: Annotated[int, "batches trained on, as `training` allots"] = 0
     optimiser_steps: Annotated[
@@ -170,7 +171,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One setting that was tried inside a cell."""
+    """One trial of the search inside a cell: a setting and its score."""
 
     values: Annotated[
         dict[str, float],
@@ -191,7 +192,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The search for settings inside a cell; every trial had the steps of the cell."""
+    """The hyperparameter search inside a cell; every trial had as many steps as the cell."""
 
     trials: Annotated[tuple[Trial, ...], "in the order in which they were run"] = ()
     chosen: Annotated[
@@ -208,7 +209,7 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """How many target examples the cell saw."""
+    """The target's data in the cell: numbers of examples, classes and outputs, notes."""
 
     train: Annotated[int, Count, "labelled training examples"] = 0
     validation: Annotated[int, Count, "labelled examples set aside to choose by"] = 0
@@ -255,7 +256,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """Wall-clock time."""
+    """Wall-clock time of a cell by phase, in seconds."""
 
     load: Annotated[float, "reading and preparing data and weights"] = 0.0
     source: Annotated[
@@ -270,7 +271,7 @@ class Seconds:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the cell took."""
+    """What the cell cost: time, memory and size."""
 
     seconds: Annotated[Seconds, "wall-clock time by phase"] = field(default_factory=Seconds)
     peak_memory_bytes: Annotated[
@@ -308,7 +309,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the cell ran on."""
+    """The machine that the cell ran on."""
 
     device: Annotated[str, "accelerator or processor, in words"] = ""
     threads: Annotated[int, "CPU threads of a tensor operation"] = 0
@@ -319,7 +320,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Cell):
-    """A cell, what came out and what it took."""
+    """A cell with its results, its cost and its provenance."""
 
     schema: Annotated[int, Field(le=SCHEMA), "version of this format"] = SCHEMA
     status: Annotated[Status, "planned, running, done, failed or skipped"]
@@ -365,26 +366,27 @@ class Record(Cell):
 
     @property
     def score(self) -> float | None:
-        """The test score that decides, as recorded; None if there is no valid one."""
+        """The test score by the deciding metric, as recorded; None if it is missing or null."""
         return (self.scores.test or {}).get(self.metric.name)
 
     @property
     def strategy_class(self) -> str | None:
-        """The dotted path of the strategy's class, as it was told; None if none was."""
+        """The dotted path of the strategy's class, as the config gives it; None without one."""
         strategy = self.config.get("strategy")
         told = strategy.get("_target_") if isinstance(strategy, dict) else None
         return told if isinstance(told, str) else None
 
     @property
     def n_validation(self) -> int:
-        """How many examples the validation scores are of."""
+        """The number of examples that the validation scores were computed on."""
         return self.data.validation if self.data.judged is None else self.data.judged
 
     @property
     def labels_got(self) -> tuple[int, int] | None:
-        """Fewest and most labels that a class got; None if that is what was asked for.
+        """The fewest and the most labels that a class got.
 
-        Of numbers labels are counted in all.
+        For targets of numbers both are the total number of labels. None if every class got exactly
+        the label budget, if the budget is 0 or "all", and if no counts were recorded.
         """
         counts: Iterable[int] = self.data.per_class.values()
         if self.data.outputs:
@@ -395,7 +397,7 @@ class Record(Cell):
         return min(counts), max(counts)
 
     def to_json(self, indent: int | None = 1) -> str:
-        """Write the record as JSON text; numbers that are not finite become null."""
+        """Return the record as JSON text; numbers that are not finite become null."""
         text = _adapter().dump_json(self, indent=indent, warnings=False, fallback=_plain)
         return text.decode()
 
@@ -409,15 +411,15 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy scalar as Python's."""
+    """Return a NumPy scalar as a Python number."""
     return value.item()
 
 
 def from_json(text: str | bytes) -> Record:
-    """Read a record; keys that it does not know are left aside.
+    """Return the record that JSON text holds; unknown keys are ignored.
 
     Raises:
-        BadInputError: the text is no record, or one of a newer schema than this program reads.
+        BadInputError: the text is not a record, or its schema is newer than this program reads.
     """
     try:
         return _read(text)
@@ -431,7 +433,7 @@ def from_json(text: str | bytes) -> Record:
 
 
 def is_newer(text: str | bytes) -> bool:
-    """Return whether the text is a record of a newer schema than this program reads."""
+    """Return whether JSON text has a `schema` that is newer than this program reads."""
     try:
         return int(json.loads(text)["schema"]) > SCHEMA
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -439,7 +441,7 @@ def is_newer(text: str | bytes) -> bool:
 
 
 def documented_keys(cls: type = Record, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield (dotted key, type, meaning) for every key of a record, nested ones after their own."""
+    """Yield (dotted key, type, meaning) for every key of a record, nested keys after the parent."""
     hints = get_type_hints(cls, include_extras=True)
     for item in dataclasses.fields(cls):
         kind, *docs = get_args(hints[item.name])
@@ -456,7 +458,7 @@ def _spelled(kind: Any) -> str:
 
 
 def reference() -> str:
-    """Return the format of a record, and of the arrays beside it, in markdown."""
+    """Return the documentation of a record and of the arrays beside it, as markdown tables."""
     arrays = (("predictions.npz", PREDICTIONS), ("curves.npz", CURVES))
     return "\n".join(
         [f"`record.json`, schema {SCHEMA}", "", "| key | type | meaning |", "| --- | --- | --- |"]

@@ -1,6 +1,6 @@
-"""Choosing without target labels: by which rules, and what each look at a run found.
+"""Rules that choose a step without target labels, and what they found at each look at a run.
 
-Needs no torch: what a rule computes is in `runs.selection`.
+This module needs no torch; the rules are computed in `runs.selection`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ RuleName = Literal["source_validation", "entropy", "information_maximization", "
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 ChosenBy = Literal["validation", "last_step", "closed_form"] | RuleName
 LOWER = frozenset({"entropy", "dev"})
-"""Rules by which less is better."""
+"""Rules for which a lower value is better."""
 OF_SOURCE = frozenset({"source_validation", "dev"})
-"""Rules that judge by source examples which nothing was learned from."""
+"""Rules that use source examples held out of training."""
 KEYS = ("selection", "oracle")
-"""Keys of a training that are for cells without target labels alone."""
+"""Keys of a training that only affect cells without target labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen of a run after one of its steps."""
+    """One look at a run, after one of its steps: the values of the rules there."""
 
     step: Annotated[int, "batches seen by then"]
     scores: Annotated[
@@ -49,10 +49,13 @@ class Selection:
     looks: Annotated[tuple[Look, ...], "in the order of their steps"] = ()
 
     def by(self, rule: str | None) -> Look | None:
-        """Return the look that a rule would have chosen, the first of equals; None if none has it.
+        """Return the look that a rule would choose, the first one on a tie.
 
         Args:
-            rule: of `RULES`; None: the last look.
+            rule: one of `RULES`; None for the last look.
+
+        Returns:
+            None if no look has a value for the rule.
         """
         if rule is None:
             return self.looks[-1] if self.looks else None
@@ -65,7 +68,7 @@ class Selection:
 
 
 def better(rule: str, one: float, other: float) -> bool:
-    """Is `one` strictly better by this rule? NaN is never better."""
+    """Return whether `one` is strictly better than `other` by a rule; NaN is never better."""
     if math.isnan(one):
         return False
     if math.isnan(other):

@@ -1,7 +1,7 @@
-"""Sources of several domains, in their configs: which domains, and each source by itself.
+"""Configs of sources with several domains: list the domains, order them, split the source.
 
-Several domains are a set. Whatever the order in which they were typed, they stand in one order of
-their own, that of their digests, so that neither identity nor result depends on it.
+Several domains form a set. They are always sorted by their digests, so that neither the identity
+nor the result depends on the order in which they were typed.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from transfergrid.records.identity import config_digest
 from transfergrid.records.needs import Needs
 
 TARGET = "transfergrid.data.several_domains.SeveralDomains"
-"""The class of several domains."""
+"""Dotted path of the class that joins several domains."""
 PARTS = "parts"
-"""Its argument that holds them."""
+"""The argument of that class that holds the domains."""
 
 
 def is_of_several(domain: Mapping[str, Any] | None) -> bool:
-    """Return whether a domain's config is that of several ones."""
+    """Return whether a domain's config joins several domains."""
     told = str((domain or {}).get("_target_"))
     return told.rpartition(".")[2] == TARGET.rpartition(".")[2]
 
 
 def parts_of(domain: Config | None) -> list[Config]:
-    """Return the domains that a domain's config is made of; one that is no set is alone."""
+    """Return the domains that a domain's config joins; a single domain as a list of one."""
     if domain is None:
         return []
     return list(domain[PARTS]) if is_of_several(domain) else [domain]
 
 
 def in_one_order(parts: Sequence[Config]) -> list[int]:
-    """Return the places of parts in the order that they have whichever was typed."""
+    """Return the indices that sort domains into their canonical order, that of their digests."""
     digests = [config_digest(part) for part in parts]
     return sorted(range(len(parts)), key=digests.__getitem__)
 
@@ -43,15 +43,16 @@ def order_of(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> list[
     """Return the names of a source's domains in the order in which a strategy learns them.
 
     Args:
-        source: its config.
-        needs: of the strategy; by `ordered_by` it says how it is told the order.
-        strategy: its arguments.
+        source: config of the source.
+        needs: needs of the strategy; `ordered_by` names the argument that holds the order.
+        strategy: arguments of the strategy.
 
     Returns:
-        Nothing where the domains are a set, or only one, or have no names and none is asked for.
+        An empty list if the strategy learns the domains as a set, if there is only one domain, or
+        if the domains have no names and no order was requested.
 
     Raises:
-        BadInputError: what was asked for are not the names of all domains, each once.
+        BadInputError: the requested order does not name each domain exactly once.
     """
     domain = source.get("domain")
     if not needs.ordered_by or not is_of_several(domain):
@@ -68,15 +69,15 @@ def order_of(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> list[
 
 
 def in_order(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> Config:
-    """Return a source whose domains stand in the order in which a strategy learns them.
+    """Return a source's config with its domains in the order in which a strategy learns them.
 
     Args:
-        source: its config; where `order_of` says nothing it stays as it is.
-        needs: of the strategy.
-        strategy: its arguments.
+        source: config of the source; if `order_of` is empty it is returned unchanged.
+        needs: needs of the strategy.
+        strategy: arguments of the strategy.
 
     Raises:
-        BadInputError: what was asked for are not the names of all domains, each once.
+        BadInputError: the requested order does not name each domain exactly once.
     """
     order = order_of(source, needs, strategy)
     if not order:
@@ -88,12 +89,12 @@ def in_order(source: Config, needs: Needs, strategy: Mapping[str, Any]) -> Confi
 
 
 def usual_order(source: Config | None, needs: Needs, strategy: Config) -> Config:
-    """Return a strategy's arguments, the order null where the one typed is what null stands for.
+    """Return a strategy's arguments, with the order set to null if it equals the default order.
 
-    So that what is the same cell has one identity, however it was typed.
+    So the same cell has the same identity whether or not the default order was typed.
 
     Raises:
-        BadInputError: what was asked for are not the names of all domains, each once.
+        BadInputError: the requested order does not name each domain exactly once.
     """
     key = needs.ordered_by
     if source is None or not key or strategy.get(key) is None:
@@ -103,12 +104,12 @@ def usual_order(source: Config | None, needs: Needs, strategy: Config) -> Config
 
 
 def joined(parts: Sequence[Config], names: Sequence[str], about: Config) -> Config:
-    """Return the config of several domains.
+    """Return the config that joins several domains, in canonical order.
 
     Args:
-        parts: the config of each.
-        names: what each is called.
-        about: what their class says of itself.
+        parts: the config of each domain.
+        names: the name of each domain.
+        about: the `about` block of the joining class.
     """
     order = in_one_order(parts)
     return {
@@ -123,14 +124,14 @@ def joined(parts: Sequence[Config], names: Sequence[str], about: Config) -> Conf
 
 
 def domain_of(source: Mapping[str, Any]) -> Config | None:
-    """Return the domain of a source, or of the source that it stands beside."""
+    """Return the domain of a source, or else of the source that it wraps (its `of`)."""
     inner = source.get("of")
     domain: Config | None = source.get("domain")
     return domain_of(inner) if domain is None and isinstance(inner, Mapping) else domain
 
 
 def with_domain(source: Config, domain: Config | None) -> Config:
-    """Return a source's config with another domain in the place of its own."""
+    """Return a source's config with its domain replaced by another."""
     inner = source.get("of")
     if source.get("domain") is None and isinstance(inner, Mapping):
         return {**source, "of": with_domain(dict(inner), domain)}
@@ -138,5 +139,5 @@ def with_domain(source: Config, domain: Config | None) -> Config:
 
 
 def each_alone(source: Config) -> list[Config]:
-    """Return a source for each of its domains."""
+    """Return one source config for each domain of a source."""
     return [with_domain(source, part) for part in parts_of(domain_of(source))]

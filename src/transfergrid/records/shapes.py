@@ -1,6 +1,6 @@
-"""The shape of what a record holds as free JSON, as far as anybody reads it: configs, card, notes.
+"""Types of the free-form JSON in a record, as far as code reads it: configs, card, notes.
 
-Keys that are not here may hold anything.
+Other keys may hold anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OPEN = {"extra": "allow", "strict": True}
 
 
 class Needs(TypedDict, total=False):
-    """What a strategy takes; see `strategies.needs`."""
+    """The needs of a strategy; see `records.needs`."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     source: str
@@ -28,7 +28,7 @@ class Needs(TypedDict, total=False):
 
 
 class About(TypedDict, total=False):
-    """What a component says of itself; see `component`."""
+    """The `about` block of a component; see `component`."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     needs: Needs | None
@@ -47,7 +47,7 @@ class Node(TypedDict, total=False):
 
 
 class Card(TypedDict, total=False):
-    """What a source said of itself, and what making it took."""
+    """The card of a source: its own description, and what it took to make it."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     steps: Whole
@@ -58,7 +58,7 @@ class Card(TypedDict, total=False):
 
 
 class Copies(TypedDict, total=False):
-    """How many examples have copies."""
+    """Numbers of examples that have copies."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     exact: Whole
@@ -67,7 +67,7 @@ class Copies(TypedDict, total=False):
 
 
 class Notes(TypedDict, total=False):
-    """What a domain says of itself."""
+    """Notes of a domain about itself."""
 
     __pydantic_config__ = _OPEN  # type: ignore[misc]
     cut_texts: dict[str, Whole] | None
@@ -81,10 +81,10 @@ _node: Reader[Any] = Reader(Node)
 
 
 def config(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell's config.
+    """Return a cell's config after checking it.
 
     Raises:
-        ValueError: a part is no mapping, or describes itself in a way that nobody can read.
+        ValueError: a part is not a mapping, or has an invalid `_target_` or `about` block.
     """
     for part in PARTS:
         if not isinstance(found.get(part), Mapping | None):

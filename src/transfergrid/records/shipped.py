@@ -1,7 +1,8 @@
-"""What this program ships as parts, and what they take: read from its source files.
+"""The parts that this package ships and the arguments they take, found by parsing source files.
 
-Nothing is imported: that would take as long as torch does, and whether a name may be imported at
-all is asked here (see `trust`). A test holds what is read against the classes themselves.
+Nothing is imported, for two reasons: importing the parts would import torch, which is slow; and
+`trust` asks this module whether a name may be imported at all. A test compares the results with the
+classes themselves.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ _KINDS = {
     "Sequence": Sequence,
     "Union": Union,
 }
-"""Names that a plain annotation is made of, beside what modules of ours call by a name of theirs;
-any other one says nothing that can be checked."""
+"""Names that a checkable annotation may use, besides names that our own modules assign or import.
+An annotation with any other name is not checked."""
 
 
 def conf_dir() -> Path:
-    """Return the folder of the shipped configs: inside the installed package, or the checkout's."""
+    """Return the folder of the shipped configs, in the installed package or in the checkout."""
     inside = HERE / "conf"
     return inside if inside.is_dir() else HERE.parents[1] / "conf"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a constructor: its annotation as a type, Any if that is not a plain one."""
+    """One argument of a constructor; its annotation is Any if values cannot be checked by it."""
 
     annotation: object
     required: bool
@@ -55,7 +56,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class _Class:
-    """A class as its file defines it; bases of other libraries are left out."""
+    """A class as parsed from its file, with its bases in this package; other bases are left out."""
 
     target: str
     node: ast.ClassDef
@@ -71,7 +72,7 @@ class _Class:
 
 
 class _Module(NamedTuple):
-    """What a file defines, and what it has from other files of ours, by name."""
+    """The names in a file: classes, imports from this package, and assignments."""
 
     classes: dict[str, ast.ClassDef]
     imported: dict[str, str]
@@ -80,10 +81,11 @@ class _Module(NamedTuple):
 
 @cache
 def located(target: str) -> str | None:
-    """Return the dotted path at which a shipped part lies now; None for what is none.
+    """Return the current dotted path of a shipped part; None if the target is not one.
 
-    A part is known by the name of its class, which no other one bears: records tell where its file
-    lay when they were written. A module that has something of this name means that.
+    Old records name the module in which the class was defined when they were written. A class that
+    has moved since is found by its name, which is unique among parts. If the named module still
+    defines or imports the name, that object is meant.
     """
     told, _, name = target.rpartition(".")
     if told.partition(".")[0] != OURS:
@@ -95,20 +97,20 @@ def located(target: str) -> str | None:
 
 
 def _is_defined_part(target: str) -> bool:
-    """Return whether a dotted path names a class of a part, in the module that defines it."""
+    """Return whether a dotted path names a subclass of `Part`, in the module that defines it."""
     line = _line(target)
     return any(kind.target == ROOT for kind in line) and line[0].target == target
 
 
 def is_part(target: str) -> bool:
-    """Return whether a dotted path names a class of a part, where it lies or where it once lay."""
+    """Return whether a dotted path names a shipped part, by its current or a former module."""
     return located(target) is not None
 
 
 def name_of(target: str) -> str | None:
-    """Return what a shipped part is called wherever its file lies; None for a class that is none.
+    """Return the name of a shipped part, whatever its module; None if the target is not a part.
 
-    That is the class's name in small letters, which for a strategy is its option's name.
+    It is the name of the class in snake case; for a strategy it is also the name of its option.
     """
     name = target.rpartition(".")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() if is_part(target) else None
@@ -116,7 +118,7 @@ def name_of(target: str) -> str | None:
 
 @cache
 def _classes() -> dict[str, tuple[str, ...]]:
-    """Return the modules that define a class, by its name."""
+    """Return, for each class name in this package, the modules that define such a class."""
     found: dict[str, tuple[str, ...]] = {}
     for file in sorted(HERE.rglob("*.py")):
         module = ".".join(file.relative_to(HERE.parent).with_suffix("").parts)
@@ -127,7 +129,7 @@ def _classes() -> dict[str, tuple[str, ...]]:
 
 @cache
 def strategies() -> dict[str, str]:
-    """Return the dotted path of every shipped strategy's class, by its option's name."""
+    """Return the dotted path of every shipped strategy's class, by the name of its option."""
     found = {}
     for file in sorted((HERE / "strategies").glob("*/[a-z]*.py")):
         module = f"{OURS}.strategies.{file.parent.name}.{file.stem}"
@@ -138,7 +140,7 @@ def strategies() -> dict[str, str]:
 
 
 def file_of(module: str) -> Path | None:
-    """Return the file of a module of this package; None if there is none."""
+    """Return the source file of a module of this package; None if there is none."""
     first, *words = module.split(".")
     if first != OURS or not words or not all(word.isidentifier() for word in words):
         return None
@@ -149,7 +151,7 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def parameters(target: str) -> dict[str, Parameter]:
-    """Return what the constructor of a shipped class takes, by name; see `arguments.taken_by`."""
+    """Return the constructor's parameters of a shipped class, by name; see `arguments.taken_by`."""
     found: dict[str, Parameter] = {}
     for place, kind in enumerate(line := _line(target)):
         if kind.is_dataclass:
@@ -164,7 +166,7 @@ def parameters(target: str) -> dict[str, Parameter]:
 
 @cache
 def group_of(target: str) -> str:
-    """Return what errors put before the arguments of a shipped class: see `Part.group`."""
+    """Return the config group of a shipped class; see `Part.group`."""
     for kind in _line(target):
         for node in kind.node.body:
             if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "group":
@@ -173,12 +175,12 @@ def group_of(target: str) -> str:
 
 
 def takes_fractions(annotation: object) -> bool:
-    """Return whether an annotation takes numbers that are not whole."""
+    """Return whether an annotation accepts fractional numbers."""
     return any(base_of(kind) is float for kind in kinds(annotation))
 
 
 def _fields(line: tuple[_Class, ...]) -> dict[str, Parameter]:
-    """Return the fields of a dataclass, those of its bases first."""
+    """Return the fields of a dataclass by name; fields of its bases come first."""
     found: dict[str, Parameter] = {}
     for kind in (kind for kind in reversed(line) if kind.is_dataclass):
         for node in (n for n in kind.node.body if isinstance(n, ast.AnnAssign)):
@@ -198,25 +200,25 @@ def _arguments(told: ast.arguments, module: str) -> Iterator[tuple[str, Paramete
 
 
 def _plain(told: ast.expr | None, module: str) -> Any:
-    """Return what an annotation says, if values can be held against it; else Any."""
+    """Return an annotation as a type, if values can be checked against it; otherwise Any."""
     meaning = _meaning(told, module)
     return meaning if is_plain(meaning) else Any
 
 
 def _meaning(told: ast.expr | None, module: str) -> Any:
-    """Return what an annotation says, if it is made of known names alone; else Any."""
+    """Return an annotation as a type, if it uses known names only; otherwise Any."""
     if told is None:
         return Any
     names = {node.id for node in ast.walk(told) if isinstance(node, ast.Name)}
     known = {name: _named(module, name) for name in names}
     if any(meaning is Any for name, meaning in known.items() if name != "Any"):
         return Any
-    return eval(ast.unparse(told), {"__builtins__": {}}, known)  # of our own files
+    return eval(ast.unparse(told), {"__builtins__": {}}, known)  # only text of our own files
 
 
 @cache
 def _named(module: str, name: str) -> Any:
-    """Return what a name stands for in a module of ours; Any if that is nothing plain."""
+    """Return what a name means in a module of this package; Any if that cannot be checked."""
     here = _module(module)
     if name in _KINDS:
         return _KINDS[name]
@@ -227,7 +229,7 @@ def _named(module: str, name: str) -> Any:
 
 
 def _line(target: str) -> tuple[_Class, ...]:
-    """Return a class and those of ours that it inherits from, nearest first."""
+    """Return a class and its base classes in this package, nearest first."""
     found: dict[str, _Class] = {}
     waiting = [target]
     while waiting:
@@ -242,7 +244,7 @@ def _line(target: str) -> tuple[_Class, ...]:
 def _class(target: str) -> _Class | None:
     module, _, name = target.rpartition(".")
     here = _module(module)
-    if name not in here.classes:  # it may be handed on from where it is defined
+    if name not in here.classes:  # the module may re-export it
         return _class(here.imported[name]) if name in here.imported else None
     written = [ast.unparse(base).partition("[")[0] for base in here.classes[name].bases]
     local = {own: f"{module}.{own}" for own in here.classes}

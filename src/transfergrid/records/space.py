@@ -1,4 +1,4 @@
-"""Where a strategy's hyperparameters are looked for, and what they are without a search."""
+"""Search spaces of a strategy's hyperparameters, and their defaults without a search."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ DECADE = 10.0
 
 @dataclass(frozen=True)
 class Range:
-    """Where a hyperparameter is looked for, and what it is without a search.
+    """The search range of a hyperparameter, and its value without a search.
 
     Args:
         low: the smallest value.
-        high: the largest one.
-        log: whether the search is even in the logarithm.
-        default: the paper's value, or the one that a log of ours found; None where the method
-            chooses by itself, as from its training examples.
+        high: the largest value.
+        log: whether values are drawn uniformly in the logarithm.
+        default: the paper's value, or a value that a log of ours found; None if the method chooses
+            the value by itself, for example from its training examples.
         under: other defaults, by the kind of training (`about.kind` of its YAML).
-        as_baseline: whether it is always the value of the strategy's baselines, because the
-            strategy is one of them as soon as its own term is 0; then they are tuned as one.
-        around: it is searched from its default divided by this to its default times this, the one
-            of the kind of training at hand; `low` and `high` are then the ends over all kinds.
+        as_baseline: whether the value is always that of the strategy's baselines, because the
+            strategy becomes its baseline once its own term is 0; both are then tuned together.
+        around: a factor: the search goes from default / factor to default * factor, with the
+            default of the current kind of training; `low` and `high` then bound all kinds.
     """
 
     low: float
@@ -36,11 +36,13 @@ class Range:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is of whole numbers: both ends are, and so is the default."""
+        """Whether the values are whole numbers: both ends and the default are of type int."""
         return all(type(value) is int for value in (self.low, self.high, self.default))
 
     def at(self, share: float) -> float:
-        """Return the value at a share of the way from low to high; whole ones share it out.
+        """Return the value at a share of the way from `low` to `high`, on the range's scale.
+
+        For whole numbers each value from `low` to `high` gets its own interval of shares.
 
         Args:
             share: from 0 to 1.
@@ -56,11 +58,11 @@ class Range:
 
 
 def rates(default: float, *, as_baseline: bool = False, **under: float) -> Range:
-    """Return the space of a learning-rate factor: two decades around each of its defaults."""
+    """Return the range of a learning-rate factor: a decade to each side of each default."""
     known = (default, *under.values())
     low, high = min(known) / DECADE, max(known) * DECADE
     return Range(low, high, True, default, under, as_baseline, DECADE)
 
 
 Space: TypeAlias = Mapping[str, Range]
-"""What may be tuned, by the constructor's argument."""
+"""The tunable hyperparameters, by the name of the constructor's argument."""

@@ -1,4 +1,4 @@
-"""What every arm of a comparison shares: steps, batch size, optimiser, schedule, augmentation."""
+"""The training that all arms of a comparison share: steps, batch size, optimiser, schedule, ..."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from transfergrid.records.selection import KEYS, RuleName
 
 
 def constant(progress: float) -> float:
-    """Full rate from first to last step."""
+    """Return 1: the full rate from the first to the last step."""
     return 1.0
 
 
 def cosine(progress: float, warmup: float = 0.05) -> float:
-    """Linear warm-up over the first twentieth, then half a cosine to zero (Loshchilov 2017)."""
+    """Return a linear warm-up over the first 5 %, then half a cosine to 0 (Loshchilov 2017)."""
     if progress < warmup:
         return max(progress / warmup, 0.05)
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
 
 
 def inverse_decay(progress: float) -> float:
-    """(1 + 10 p)^-0.75, the annealing of Ganin et al. 2016, section 5.2.2."""
+    """Return (1 + 10 p)^-0.75, the annealing of Ganin et al. 2016, section 5.2.2."""
     return float((1.0 + 10.0 * progress) ** -0.75)
 
 
 def slanted_triangular(progress: float, cut: float = 0.1, ratio: float = 32.0) -> float:
-    """Short linear rise, long linear fall (Howard & Ruder 2018, equation 3)."""
+    """Return a short linear rise, then a long linear fall (Howard & Ruder 2018, equation 3)."""
     p = progress / cut if progress < cut else 1.0 - (progress - cut) / (1.0 - cut)
     return (1.0 + p * (ratio - 1.0)) / ratio
 
@@ -42,62 +42,61 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     for schedule in (constant, cosine, inverse_decay, slanted_triangular)
 }
 VALIDATION_FROM = 10
-"""Labels a class from which on a part of them validates."""
+"""From this number of labels per class on, a part of the labels is used for validation."""
 MOST_VALIDATION = 2000
-"""Examples that validate at most where nobody says how many: an accuracy of half is then known to
-about one point."""
+"""Default upper limit on validation examples; an accuracy of 0.5 then has a standard error of about
+one point."""
 LARGE_POOL = 5 * MOST_VALIDATION
-"""Labelled examples of a target, of which more than that many may validate."""
+"""Above this number of labelled target examples, more than `MOST_VALIDATION` could validate."""
 Schedule = Literal["constant", "cosine", "inverse_decay", "slanted_triangular"]
 """A key of `SCHEDULES`."""
 Optimizer = Literal["adamw", "sgd"]
 Augmentation = Literal["none", "light", "strong"]
-"""One vocabulary for all modalities; what a word means is the modality's to say."""
+"""One vocabulary for all modalities; each modality defines what a word means."""
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
 
 
 @dataclass(frozen=True)
 class Training(Component):
-    """The shared budget. A strategy multiplies `lr` by its own factor and changes nothing else.
+    """The shared training budget. A strategy multiplies `lr` by its own factor, nothing else.
 
     Args:
         steps: optimiser steps, equal for all label budgets of a target.
-        batch_size: examples of each stream (target, unlabelled, source) in a step; a smaller
-            training set is used whole.
+        batch_size: examples per step from each stream (target, unlabelled, source); a training set
+            smaller than that is used as one batch.
         optimizer: `adamw` or `sgd` (with Nesterov momentum).
         lr: base learning rate at the head.
         weight_decay: decoupled for AdamW, L2 for SGD.
         momentum: of SGD; AdamW keeps its betas.
-        schedule: how the rate moves with progress: a key of `SCHEDULES`.
-        augmentation: of training inputs: `none`, `light` or `strong`. Images are turned, scaled
-            and shifted a little (light), or more, with their colours changed and a part erased
-            (strong); of texts each word is left out with probability 0.1 (light) or 0.25
+        schedule: learning-rate schedule, a key of `SCHEDULES`.
+        augmentation: augmentation of training inputs: `none`, `light` or `strong`. Images are
+            rotated, scaled and shifted a little (light), or more, with colour changes and a part
+            erased (strong). In texts each word is left out with probability 0.1 (light) or 0.25
             (strong).
-        views: augmented views of each example, of which every arm draws the same ones; what a
-            part that stands still makes of them is then computed once. None: a fresh view each
-            time.
-        precision: Lightning's name for it.
+        views: number of augmented views per example; every arm draws the same views, so that the
+            outputs of a frozen part can be computed once and cached. None: a new view each time.
+        precision: numeric precision, by Lightning's name.
         gradient_clip: largest norm of the gradient, or None.
-        accumulate: parts in which a step's batch is computed, to save memory. Gradients are those
-            of the whole batch wherever a loss is a mean over examples; BatchNorm, and losses of
-            whole batches, see one part at a time.
-        group_by: "length": texts of like length share a step, so that less of it is padding. The
-            order stays seeded and goes by the texts' characters, the same for every arm. None:
-            they share one as they are drawn.
+        accumulate: number of micro-batches in which a step's batch is computed, to save memory.
+            The gradient equals that of the whole batch if a loss is a mean over examples; BatchNorm
+            and losses over whole batches see one micro-batch at a time.
+        group_by: "length": texts of similar length share a batch, so that there is less padding.
+            Length is counted in characters; the order stays seeded and is the same for every arm.
+            None: batches are formed in the order in which examples are drawn.
         validations: how often the validation part is scored, spread evenly over the steps.
-        validation_examples: how many of the labels that may validate do, a seeded choice that is
-            the same for all arms; "all", or None: all. A grid puts 2,000 in the place of None
-            where its target holds more than 10,000 labelled examples.
+        validation_examples: how many of the labels set aside for validation are used; a seeded
+            choice, the same for all arms. "all" or None: all of them. A grid replaces None by 2,000
+            if its target has more than 10,000 labelled examples.
 
-        selection: of cells without target labels: by which rule their step is chosen, and their
-            setting where one is searched; None: the last step. A fifth of the source's examples
-            is then held out, and target inputs are looked at without their labels.
-        oracle: of the same cells: whether each look is scored on the test part too, and by all
-            rules, so that these can be compared. Nothing is chosen by it.
+        selection: for cells without target labels: the rule that chooses the step, and the setting
+            if one is searched; None: the last step. For a rule (or `oracle`) a fifth of the
+            source's examples is held out, and target inputs are looked at without their labels.
+        oracle: for the same cells: whether each look is also scored on the test part and by all
+            rules, so that the rules can be compared. Nothing is chosen by the test score.
 
     Raises:
-        BadInputError: a value makes no sense.
+        BadInputError: a value has the wrong type or is out of range.
     """
 
     version: ClassVar[int] = 1
@@ -124,5 +123,5 @@ class Training(Component):
 
     @property
     def judges(self) -> int | None:
-        """How many examples validate at most; None: all that there are."""
+        """The largest number of examples used for validation; None: no limit."""
         return None if self.validation_examples == "all" else self.validation_examples

@@ -1,14 +1,14 @@
-"""Whose word is code: the parts that this program ships, and what the user named; the rest is data.
+"""Which names in configs may be imported: shipped parts, and names that the user trusts.
 
-A config may have been read from a ledger, a model folder, a worker's order or a table that somebody
-else wrote, and it may name anything under `_target_`. Nothing of that is imported, called or looked
-for unless it is
+A config may come from a ledger, a model folder, a worker's order or a table that somebody else
+wrote, and may contain any name under `_target_`. Such a name is not imported, called or searched
+for, unless it is
 
 - a `Part` that this package ships, in the module that defines it;
-- what the user's own command line and configs name, to the letter (`vouch`);
+- exactly a name in the user's own command line or configs (`vouch`);
 - a class defined in a module or package that the user allows by name (`allow`, `--allow`).
 
-Every import of a named class goes through `factory.locate`, which asks here first.
+Every import of a named class goes through `factory.locate`, which asks this module first.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.shipped import HERE, OURS, file_of, is_part, located
 
 NAMING = ("_target_", "_imports_")
-"""Keys whose values name code: of a part to build, and of what a part imports itself."""
+"""Keys whose values name code: the class of a part, and a name that a part imports itself."""
 
 _named: dict[str, None] = {}
-"""Dotted names of the user's, in the order in which he gave them."""
+"""Dotted names that the user trusts, in the order in which they were given."""
 
 
 class ForeignNameError(BadInputError):
-    """Something that was read names code that is neither shipped nor allowed."""
+    """A config names code that is neither shipped nor allowed."""
 
 
 def allow(names: str | Iterable[str]) -> None:
-    """Take modules, packages or classes for the user's own.
+    """Trust modules, packages or classes.
 
     Args:
-        names: dotted names, or a text of several with commas between them.
+        names: dotted names, or one text of names separated by commas.
 
     Raises:
-        BadInputError: one is no dotted name.
+        BadInputError: one of them is not a dotted name.
     """
     words = names.split(",") if isinstance(names, str) else list(names)
     for word in words:
@@ -53,32 +53,32 @@ def allow(names: str | Iterable[str]) -> None:
 
 
 def vouch(config: Any) -> None:
-    """Take all that a config names for the user's own: he typed it, or wrote the file."""
+    """Trust all names in a config, because the user typed it or wrote the file."""
     _named.update({str(name): None for _, name in targets(config) if not _is_ours(name)})
 
 
 def allowed() -> list[str]:
-    """Return what the user named, for a process that is to trust the same.
+    """Return the trusted names, to pass them to another process.
 
-    A class inside a function has no name by which another process would find it.
+    Names of classes inside functions are left out, because another process could not import them.
     """
     return list(filter(_is_dotted, _named))
 
 
 def forget() -> None:
-    """Trust nothing any more but what this program ships."""
+    """Forget all trusted names; only shipped parts are trusted then."""
     _named.clear()
 
 
 def check(config: Any, where: str = "") -> None:
-    """Raise unless everything that a config names may be imported.
+    """Raise unless every name in a config is trusted.
 
     Args:
-        config: plain values, read from anywhere.
-        where: what is read, such as a file; put in front of the message.
+        config: plain values from any origin.
+        where: the origin, such as a file; it begins the message.
 
     Raises:
-        ForeignNameError: it names something else; the message says what and under which key.
+        ForeignNameError: a name is not trusted; the message gives the name and its key.
     """
     for key, target in targets(config):
         if not _may(target):
@@ -86,10 +86,10 @@ def check(config: Any, where: str = "") -> None:
 
 
 def check_name(target: object) -> str:
-    """Return a target that may be imported, at the place where it lies now.
+    """Return the current dotted path of a trusted target.
 
     Raises:
-        ForeignNameError: it may not.
+        ForeignNameError: it is not trusted.
     """
     if not _may(target):
         raise _refusal(target, "_target_")
@@ -97,10 +97,12 @@ def check_name(target: object) -> str:
 
 
 def check_found(target: str, found: object) -> None:
-    """Raise unless what a target led to is what may be called.
+    """Raise unless the object found under a target may be called.
+
+    An object whose exact name the user trusts may always be called.
 
     Raises:
-        ForeignNameError: it is no class, or one that is merely imported into an allowed module.
+        ForeignNameError: it is not a class, or a class that a trusted module merely imports.
     """
     if target in _named:
         return
@@ -113,7 +115,7 @@ def check_found(target: str, found: object) -> None:
 
 
 def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield the key and the value of every `_target_` and `_imports_` in a config, however deep."""
+    """Yield the key and the value of every `_target_` and `_imports_` in a config, at any depth."""
     waiting = [(prefix, config)]
     while waiting:
         place, node = waiting.pop()
@@ -127,9 +129,9 @@ def targets(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def source_file(target: object) -> Path | None:
-    """Return the file that defines a target, found without importing anything.
+    """Return the source file that defines a target, found without importing it.
 
-    None for what may not be imported, and for what is not there.
+    None if the target is not trusted, or if no file is found.
     """
     if not _may(target):
         return None
@@ -141,10 +143,10 @@ def source_file(target: object) -> Path | None:
 
 
 def see_working_directory() -> None:
-    """Let the user's own modules be found in the folder that he works in.
+    """Put the working directory on the import path, so that the user's own modules are found.
 
-    It is on the path only from then on: what lies in a folder of somebody's results must not stand
-    in for a library.
+    It is added only when needed, because a file in somebody else's folder of results must not be
+    imported in place of a library.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -152,11 +154,11 @@ def see_working_directory() -> None:
 
 
 def leave_working_directory() -> None:
-    """Take the working directory off the path, where `python -m` put it unasked."""
+    """Remove the working directory from the import path, where `python -m` puts it by default."""
     first = sys.path[0] if sys.path else None
     if first is None or sys.flags.safe_path or Path(first).absolute() != Path.cwd():
         return
-    if HERE.parent != Path.cwd():  # the package itself is found there
+    if HERE.parent != Path.cwd():  # otherwise this package itself is imported from there
         del sys.path[0]
 
 
@@ -195,9 +197,9 @@ def _joined(place: str, key: object) -> str:
 
 @cache
 def _found(module: str) -> ModuleSpec | None:
-    """Return where a module lies, by names of folders and files alone.
+    """Return the spec of a module, found by the names of folders and files only.
 
-    `importlib.util.find_spec` would import the packages that a module lies in.
+    `importlib.util.find_spec` with a dotted name would import the parent packages.
     """
     top, *rest = module.split(".")
     see_working_directory()

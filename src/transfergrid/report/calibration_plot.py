@@ -1,4 +1,4 @@
-"""The plot of a calibration: false alarms by number of seeds, and gains found by their size."""
+"""The plot of a calibration: false alarms by number of seeds, and detected gains by size."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from transfergrid.records.errors import BadInputError, writing
 from transfergrid.report.calibration_table import name_of
 
 ENDINGS = (".svg", ".png", ".html")
-SHOWN = [name for name in RULES if name != "mean differs"]  # which is never anything but wrong
+SHOWN = [name for name in RULES if name != "mean differs"]  # it is always wrong
 COLOURS = ["#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#7f7f7f"]
-"""Okabe and Ito's, told apart by colour-blind readers; lines differ in dashes as well."""
+"""The colours of Okabe and Ito, distinguishable for colour-blind readers; lines differ in dashes as
+well."""
 DEEPER = ["#9ecae1", "#4292c6", "#08519c", "#041f3d", "#7f7f7f", "#000000"]
 SIZE = {"width": 190, "height": 220}  # pixels
 
 
 def save(rates: Sequence[Rate], plan: Plan, path: str | Path) -> None:
-    """Draw the rates into a file.
+    """Save a plot of the rates to a file.
 
     Raises:
-        BadInputError: the file is of no kind that can be drawn, or cannot be written.
+        BadInputError: the file's ending is not supported, or it cannot be written.
     """
     place = Path(path)
     check_place(place)
@@ -34,7 +35,7 @@ def save(rates: Sequence[Rate], plan: Plan, path: str | Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Raise `BadInputError` unless the file is of a kind that can be drawn, in a folder."""
+    """Raise `BadInputError` unless the file's ending is supported and its folder exists."""
     if path.suffix not in ENDINGS:
         raise BadInputError(f"--plot takes a file that ends in {', '.join(ENDINGS)}: {path}")
     if not path.parent.is_dir():
@@ -42,7 +43,7 @@ def check_place(path: Path) -> None:
 
 
 def chart(rates: Sequence[Rate], plan: Plan) -> Any:
-    """Return the figure: false alarms of all rules above, what is found by the verdict below."""
+    """Return the figure: false alarms of all rules above, detections by the verdict below."""
     import altair as alt
 
     above = [_false_alarms(alt, rates, scenario) for scenario in plan.scenarios]
@@ -85,12 +86,12 @@ def _found(alt: Any, rates: Sequence[Rate], scenario: Scenario) -> Any:
 def _lines(
     alt: Any, rows: list[dict[str, Any]], x: Any, by: str, domain: list[Any], colours: list[str]
 ) -> Any:
-    """Return lines with points and, as bars, the intervals of the simulation."""
+    """Return lines with points, and bars for the intervals of the simulation."""
     scale = alt.Scale(domain=domain, range=colours[: len(domain)])
     legend = alt.Legend(symbolType="stroke", symbolSize=400, symbolStrokeWidth=2.5)
     colour = alt.Color(by, scale=scale, legend=legend)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     y = alt.Y("%:Q", title="% of simulations", scale=alt.Scale(domain=[0, 100]))
-    dash = alt.StrokeDash(by, scale=alt.Scale(domain=domain), legend=legend)  # one with the colours
+    dash = alt.StrokeDash(by, scale=alt.Scale(domain=domain), legend=legend)  # shared legend
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title="% of simulations"), y2="high:Q")
     return base.mark_line(point=True).encode(y=y, strokeDash=dash), bars

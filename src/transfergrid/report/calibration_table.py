@@ -1,4 +1,4 @@
-"""The table of a calibration: rules against planted truths, and in words what that means."""
+"""The table of a calibration: rules on planted truths, and the conclusions in words."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class _Group:
     heading: str
     columns: tuple[str, ...]
     values: dict[str, tuple[str, ...]]
-    """By row."""
+    """Cells by row name."""
 
 
 def sheet(rates: Sequence[Rate], plan: Plan) -> Sheet:
     """Return the rates as a sheet.
 
     Args:
-        rates: as `calibrate` returns them for the plan.
-        plan: what was simulated.
+        rates: the result of `calibrate` for the plan.
+        plan: the parameters of the simulations.
     """
 
     def page(_: Medium) -> Page:
@@ -47,7 +47,7 @@ def sheet(rates: Sequence[Rate], plan: Plan) -> Sheet:
 
 
 def _table(title: str, groups: Sequence[_Group]) -> Table[str]:
-    """Return rules, or answers, by scenario or gain, and by numbers of seeds."""
+    """Return a table of rules, or verdicts, by scenario or gain, and by number of seeds."""
 
     def share(group: _Group, i: int) -> Column[str]:
         def text(row: str) -> str:
@@ -79,7 +79,7 @@ def _sections(rates: Sequence[Rate], plan: Plan) -> Iterator[tuple[str, list[_Gr
 
 
 def name_of(scenario: Scenario) -> str:
-    """Return what tables and figures call it."""
+    """Return the scenario's name in tables and figures."""
     return scenario.replace("_", " ")
 
 
@@ -128,14 +128,14 @@ def _of_ours(rates: Sequence[Rate], plan: Plan, scenario: Scenario) -> _Group:
 
 
 def percent(share: float | None) -> str:
-    """Write a share of 0 to 1 in per cent, with a decimal below ten."""
+    """Return a share from 0 to 1 in per cent, with a decimal below ten."""
     if share is None:
         return "–"
     return f"{100 * share:.1f}" if share < 0.0995 else f"{100 * share:.0f}"
 
 
 def said(rates: Sequence[Rate], plan: Plan) -> list[str]:
-    """Return in a few sentences what the rates mean for this grid, and how to read them."""
+    """Return a few sentences on what the rates mean for this grid, and how to read them."""
     scenario = plan.scenarios[0]
     return [
         *_errors(rates, plan),
@@ -147,7 +147,7 @@ def said(rates: Sequence[Rate], plan: Plan) -> list[str]:
 
 
 def _errors(rates: Sequence[Rate], plan: Plan) -> Iterator[str]:
-    """Say where the verdict errs more often than it may; what collapse hides is told apart."""
+    """Yield where the verdict errs more often than allowed; unseen collapses are left out."""
     told = [rate for rate in rates if rate.rule == OURS and rate.scenario is not Scenario.COLLAPSE]
     told = [rate for rate in told if rate.gain <= 0 or rate.gain == plan.rules.margin]
     most: dict[tuple[Scenario, int], float] = {}
@@ -226,7 +226,7 @@ def _read(plan: Plan) -> Iterator[str]:
 
 
 def planted(plan: Plan) -> list[str]:
-    """Return what was planted, and how sure the shares are."""
+    """Return the planted parameters, and the precision of the shares."""
     noise, half = plan.noise, 98 / plan.simulations**0.5
     return [
         f"Planted: accuracy {noise.accuracy:.3g} %, gains varying by {noise.sd:.2g} points over "

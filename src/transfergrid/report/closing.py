@@ -1,4 +1,4 @@
-"""The table that ends a grid, and the verb `table` that shows it again."""
+"""The closing table of a grid, which the verb `table` shows again."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ UNCOMPARED = (
 def rows_of(
     bench: Bench, over: str | None = None, by_group: bool = False
 ) -> tuple[list[Verdict], list[Told]]:
-    """Return the rows of a ledger's cells, and the failed ones in words.
+    """Return the rows for a ledger's cells, and the failed cells in words.
 
     Args:
-        bench: holds the cells.
-        over: name of an exploratory baseline that takes the primary one's place.
-        by_group: give every group of the test items rows of its own.
+        bench: the bench with the cells.
+        over: name of an exploratory baseline that replaces the primary one.
+        by_group: whether every group of the test items gets rows of its own.
     """
     if by_group:
         inside = bench.arms_by_group(over)
@@ -50,17 +50,17 @@ def show_grid(
     whole: bool = True,
     compared: bool = True,
 ) -> list[Verdict]:
-    """Print what came of one grid: its verdicts, or a table of gains where none can be given.
+    """Print the results of one grid: its verdicts, or else a table of gains.
 
-    Verdicts take two seeds and a grid that is through. What is looked at before is charged for, so
-    of a grid that was interrupted the scores alone are shown, and of one without baselines too.
+    Verdicts need two seeds and a finished grid. An earlier look would be charged for, so for an
+    interrupted grid only the scores are shown, and likewise for one without baselines.
 
     Args:
-        ledger: holds the cells.
-        cells: identities of the grid's cells.
-        skipped: combinations that were left out, and why.
-        whole: whether the grid is through.
-        compared: whether its cells are compared with anything.
+        ledger: the ledger with the cells.
+        cells: ids of the grid's cells.
+        skipped: combinations that were left out, with the reasons.
+        whole: whether the grid is finished.
+        compared: whether its cells are compared with baselines.
 
     Returns:
         The verdicts, shown or not.

@@ -1,8 +1,8 @@
-"""What a table is, whatever it is written as: its columns, each said once, and its rows.
+"""The format-independent description of a table: its columns, each defined once, and its rows.
 
-A verb says what it shows as a `Page` of `Table`s. How a cell is padded, cut or escaped, and what
-finds room beside what, is no table's business: `layout` knows it for terminals, `markup` for
-markdown and LaTeX, `html.drawing` for the report.
+A verb describes its output as a `Page` of `Table`s. How a cell is padded, cut or escaped, and which
+columns fit side by side, is decided elsewhere: `layout` for terminals, `markup` for markdown and
+LaTeX, `html.drawing` for the report.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any, Generic, TypeVar
 from transfergrid.report.words import UNICODE, Symbols
 
 Item = TypeVar("Item")
-"""What a row is made from: a verdict, a curve, a cell."""
+"""The type that a row is made from: a verdict, a curve, a cell."""
 TERMINAL, MARKDOWN, LATEX, HTML = "table", "markdown", "latex", "html"
 FOR_PEOPLE = (TERMINAL, MARKDOWN, LATEX, HTML)
 
 
 class Align(Enum):
-    """How the cells of a column stand below each other."""
+    """How the cells of a column are aligned."""
 
     LEFT = "left"
     RIGHT = "right"
     NUMBER = "number"
-    """Numbers end below each other; what follows, such as an interval, begins so."""
+    """Numbers are right-aligned; what follows a number, such as an interval, is left-aligned."""
 
 
 def _plain(_: Any) -> str:
@@ -35,24 +35,24 @@ def _plain(_: Any) -> str:
 
 @dataclass(frozen=True)
 class Column(Generic[Item]):
-    """What people read of each row under one header.
+    """One column: what people read in each row under one header.
 
     Args:
         head: the header.
-        text: writes the cell of a row; a line break in it begins another line of the cell.
+        text: returns the cell of a row; a line break starts another line of the cell.
         align: see `Align`.
-        least: how much is left of a long name in a narrow place, in characters; None for what is
-            never cut: a number that is cut is another number.
-        key: whether it names the row, and so stands beside every part of a table that is folded.
-        over: a header above all columns beside each other that bear it.
-        gap: spaces before it.
-        below: the header of the column below which it stands, in a line of its own, where there is
-            no room beside; in several, indented, if it wraps.
-        wraps: whether long texts take several lines.
-        heads: headers by format where they differ from `head`, as they are written there.
-        formats: those which it is shown in.
-        style: says which style a row's cell has in a terminal of colours.
-        latex: writes the cell's text in LaTeX; by default as words, with signs of numbers.
+        least: the smallest number of characters to which a long name is cut in a narrow terminal;
+            None for cells that must not be cut: a number that is cut is another number.
+        key: whether it names the row, and is repeated in every block of a folded table.
+        over: a header above all neighbouring columns with the same `over`.
+        gap: number of spaces before it.
+        below: the header of the column under which its text is put, on a line of its own, if the
+            terminal is too narrow; on several indented lines if it wraps.
+        wraps: whether long texts are wrapped to several lines.
+        heads: headers by format where they differ from `head`, already in that format's markup.
+        formats: the formats in which it is shown.
+        style: returns the style of a row's cell in a terminal with colours.
+        latex: converts the cell's text to LaTeX; by default as words, with minus signs for numbers.
     """
 
     head: str
@@ -76,12 +76,12 @@ class Column(Generic[Item]):
 
 @dataclass(frozen=True)
 class Group(Generic[Item]):
-    """Rows that stand together.
+    """Rows that belong together.
 
     Args:
         rows: the rows.
         heading: what they have in common.
-        inner: whether they are a part of the group before.
+        inner: whether they are a part of the preceding group.
     """
 
     rows: Sequence[Item]
@@ -91,7 +91,7 @@ class Group(Generic[Item]):
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence above or below a table, in a style of a terminal of colours."""
+    """A sentence above or below a table, with its style in a terminal with colours."""
 
     text: str
     style: str = ""
@@ -99,14 +99,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Table(Generic[Item]):
-    """Rows under one title. Tables with the very same `columns` are laid out alike.
+    """Rows under one title. Tables with the identical `columns` object share their layout.
 
     Args:
-        columns: from left to right.
-        groups: from top to bottom.
+        columns: the columns from left to right.
+        groups: the groups from top to bottom.
         title: what all rows are about.
-        above: what is to be known before they are read.
-        inner: whether it is a part of what the table before is titled.
+        above: what a reader must know before reading the rows.
+        inner: whether it belongs under the title of the preceding table.
     """
 
     columns: Sequence[Column[Item]] = ()
@@ -123,15 +123,15 @@ class Table(Generic[Item]):
 
 @dataclass(frozen=True)
 class Page:
-    """All that people read.
+    """The whole output for people.
 
     Args:
-        tables: from top to bottom.
-        above: what all names have in common, and the like.
-        below: what a reader must know; a line that begins with spaces belongs to the one before.
-        empty: what stands there without any table.
-        names_above: where there is little room, names stand in a line above the rows that share
-            them, instead of being cut.
+        tables: the tables from top to bottom.
+        above: lines before the tables, such as what all names have in common.
+        below: what a reader must know; a line starting with spaces belongs to the one before.
+        empty: the text if there is no table.
+        names_above: whether names move to a line above the rows that share them if the terminal is
+            narrow, instead of being cut.
         headed: whether a terminal shows the headers.
     """
 
@@ -143,30 +143,30 @@ class Page:
     headed: bool = True
 
     def lines(self) -> list[Line]:
-        """Return what stands below."""
+        """Return the lines below the tables."""
         return [line if isinstance(line, Line) else Line(line) for line in self.below]
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What a page is written for.
+    """The output format of a page.
 
     Args:
         format: one of `FOR_PEOPLE`.
-        symbols: the characters beyond letters and digits.
+        symbols: the special characters to use.
     """
 
     format: str = TERMINAL
     symbols: Symbols = UNICODE
 
     def joined(self, *parts: str) -> str:
-        """Return the parts of a title side by side; what is empty is left out."""
+        """Return the parts of a title joined; empty parts are left out."""
         between = ", " if self.format == MARKDOWN else f" {self.symbols.dot} "
         return between.join(part for part in parts if part)
 
 
 def alike(tables: Sequence[Table[Any]]) -> list[list[Table[Any]]]:
-    """Return the tables that have the very same columns together."""
+    """Return the tables grouped by identical `columns` objects."""
     found: dict[int, list[Table[Any]]] = {}
     for table in tables:
         found.setdefault(id(table.columns), []).append(table)

@@ -1,4 +1,4 @@
-"""Verdicts while a grid still runs: of each target and label budget, once all of it is in."""
+"""Verdicts while a grid is running: for each target and label budget that is complete."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from transfergrid.report.sheet import show
 from transfergrid.report.words import plural
 
 WORTHWHILE = 30.0
-"""Seconds that a grid has to go at least, for verdicts to be shown before its end."""
+"""The smallest remaining time of a grid, in seconds, for which verdicts are shown before its
+end."""
 
 
 class Coming:
-    """Shows the verdicts of a place as soon as its cells and those they are compared with are in.
+    """Shows the verdicts of a place as soon as its cells and their baselines are finished.
 
-    That is no early look: a place that is through has all the seeds that the grid declared, and
-    the table that ends the grid shows the same verdicts again.
+    This is not an early look: a complete place has all the seeds that the grid declared, and the
+    closing table shows the same verdicts again.
 
     Args:
-        ledger: holds the cells.
-        cells: of the grid.
-        place_of: gives the place of a cell.
-        done: identities of cells that were done before.
+        ledger: the ledger with the cells.
+        cells: the cells of the grid.
+        place_of: returns the place of a cell.
+        done: ids of cells that were done before.
     """
 
     def __init__(
@@ -48,16 +49,16 @@ class Coming:
         self.waited_for = {place: ids - set(done) for place, ids in self.ids.items()}
 
     def leave_out(self, cells: Collection[str]) -> None:
-        """Wait no longer for cells that turned out to be impossible, by their identities."""
+        """Stop waiting for these cells, by id, as they turned out to be impossible."""
         for ids in (*self.ids.values(), *self.waited_for.values()):
             ids.difference_update(cells)
 
     def ended(self, cell: Cell, to_go: float | None) -> None:
-        """Count a cell, and show what it was the last one of.
+        """Register a finished cell, and show the verdicts of places that it completes.
 
         Args:
-            cell: is done, or failed.
-            to_go: seconds that the grid will still take; None where nobody knows.
+            cell: the cell that is done or failed.
+            to_go: forecast remaining seconds of the grid; None if unknown.
         """
         mine = [place for place, ids in self.waited_for.items() if cell.id in ids]
         for place in mine:
@@ -68,7 +69,7 @@ class Coming:
                 if not self.waited_for[place]:
                     try:
                         self._show(place, left)
-                    except (BadInputError, OSError) as error:  # the cells go on all the same
+                    except (BadInputError, OSError) as error:  # the grid goes on anyway
                         warn(f"verdicts are shown at the end of the grid: {error}")
 
     def _show(self, place: Hashable, left: int) -> None:

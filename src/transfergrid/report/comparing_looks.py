@@ -1,4 +1,4 @@
-"""The comparison of two looks, for a person and for programs."""
+"""The comparison of two looks, for people and for programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from transfergrid.report.verdict_table import as_rows
 from transfergrid.report.words import ASCII, Symbols
 
 MOST = 20
-"""Changed cells, and arms in one look only, that people are told of; programs get all."""
+"""The largest number of changed cells, and of arms in one look only, shown to people; programs get
+all."""
 MOST_REASONS = 6
 _NO_REASON = "nothing of its own changed: it was corrected beside other comparisons"
 KEYS = (
@@ -31,14 +32,14 @@ KEYS = (
 
 @dataclass(frozen=True)
 class _Change:
-    """What people are told of one comparison, one cell, or the cells of an arm."""
+    """The change of one comparison, one cell, or the cells of an arm, in words."""
 
     subject: str
     before: str = ""
     after: str = ""
     why: tuple[str, ...] = ()
     beside: bool = False
-    """Whether a terminal has room for both in the subject's line."""
+    """Whether before and after fit on the subject's line in a terminal."""
 
 
 def sheet(found: Comparison, before: Side, after: Side) -> Sheet:
@@ -75,7 +76,7 @@ def _page(found: Comparison, before: Side, after: Side, symbols: Symbols) -> Pag
 
 
 def _columns(arrow: str) -> list[Column[_Change]]:
-    """Return what a terminal has below each other, and markup beside each other."""
+    """Return one column of lines for terminals, and separate columns for markup."""
 
     def told(change: _Change) -> str:
         moved = f"{change.before} {arrow} {change.after}"
@@ -167,7 +168,7 @@ def _changed_score(pair: Pair[Result], arrow: str) -> _Change:
 
 
 def _likewise(changes: Sequence[_Change]) -> Iterator[_Change]:
-    """Yield changes whose reasons are those of the one before without them."""
+    """Yield the changes, with "likewise" for reasons equal to those of the preceding one."""
     last: tuple[str, ...] = ()
     for change in changes:
         yield replace(change, why=("likewise",)) if change.why == last else change

@@ -1,4 +1,4 @@
-"""What tables say of test examples that have copies in what was learned from."""
+"""Notes on test examples that have copies in the training data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from transfergrid.evidence.verdicts.verdict import Verdict
 
 
 def copies(rows: Sequence[Verdict]) -> list[str]:
-    """Return a line for each target, and for each source domain, in which copies were found."""
+    """Return a line for each target, and each source domain, in which copies were found."""
     told = [line for row in rows for line in (_in_pool(row), _in_source(row)) if line]
     return list(dict.fromkeys(told))
 
@@ -39,7 +39,7 @@ def _left_out(dropped: int) -> str:
 
 
 def _found(row: Verdict, prefix: str) -> str:
-    """Write the counts, as in "252 of 1,060 test examples have an exact copy, 40 a near one"."""
+    """Return the counts: "252 of 1,060 test examples have an exact copy, 40 a near one"."""
     exact, near = (row.remarks.copies.get(prefix + kind, 0) for kind in ("exact", "near"))
     if not exact and not near:
         return ""

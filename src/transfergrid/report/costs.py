@@ -1,4 +1,4 @@
-"""What predictions cost, in words: 2.2M parameters, 0.6G operations, 8.3 milliseconds."""
+"""The cost of predictions as text: 2.2M parameters, 0.6G operations, 8.3 milliseconds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def use_columns(use: Callable[[Row], Use], symbols: Symbols = UNICODE) -> list[Column[Row]]:
-    """Return the columns of what rows cost.
+    """Return the columns of costs.
 
     Args:
-        use: tells it of a row.
-        symbols: the characters there are.
+        use: returns the costs of a row.
+        symbols: the available characters.
     """
 
     def written(value: float | None, write: Callable[[float], str]) -> str:
@@ -36,7 +36,7 @@ def use_columns(use: Callable[[Row], Use], symbols: Symbols = UNICODE) -> list[C
 
 
 def amount(value: float) -> str:
-    """Write a large number with two or more digits and a letter for its size."""
+    """Return a large number as text with two or more digits and a letter for its size."""
     for size, letter in _SIZES:
         if value >= 0.9995 * size:
             return f"{_two_digits(value / size)}{letter}"
@@ -44,7 +44,7 @@ def amount(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Write seconds as milliseconds with two or more digits."""
+    """Return seconds as text in milliseconds with two or more digits."""
     return _two_digits(1000 * value)
 
 

@@ -1,4 +1,4 @@
-"""Transfer curves for programs."""
+"""Transfer curves as rows for programs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = (
 
 
 def as_rows(curves: Sequence[Curve]) -> list[dict[str, object]]:
-    """Return a row for each measure; None is what the data cannot tell.
+    """Return one row per measure; None where the data cannot tell.
 
-    `of` is "arm", "baseline" or "gain"; `charged` says whether the source's cost is.
+    `of` is "arm", "baseline" or "gain"; `charged` is whether the source's cost is charged.
     """
     return [
         dict(zip(COLUMNS, [*head, *line, curve.protocol], strict=True))
@@ -32,7 +32,7 @@ def as_rows(curves: Sequence[Curve]) -> list[dict[str, object]]:
 
 
 def plain(found: Any) -> Any:
-    """Return a curve, with what is in it, as mappings: `asdict` copies each number and text."""
+    """Return a curve and its contents as mappings; `asdict` would copy each number and text."""
     if isinstance(found, tuple):
         return [plain(inner) for inner in found]
     if is_dataclass(found):

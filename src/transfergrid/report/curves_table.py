@@ -1,4 +1,4 @@
-"""Transfer curves in a terminal and in markdown: a table for each kind of measure."""
+"""Tables of transfer curves: one for each kind of measure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Cells = tuple[str, ...]
 def _block(
     curves: Sequence[Curve], title: str, heads: Sequence[str], rows: Sequence[_Cells]
 ) -> Table[_Cells]:
-    """Return the table of one kind of measure: under the curves' names a row for each."""
+    """Return the table of one kind of measure, with one row per curve."""
     told = [(c.source or "", c.strategy, *row) for c, row in zip(curves, rows, strict=True)]
     columns = [
         Column[_Cells]("source", itemgetter(0), least=8),
@@ -43,9 +43,9 @@ def sheet(
     """Return curves as a sheet.
 
     Args:
-        curves: as `evidence.curves` orders them.
-        none: arms without a curve.
-        footer: lines that close it.
+        curves: in the order of `evidence.curves`.
+        none: the arms without a curve.
+        footer: the closing lines.
     """
     footer = list(footer)
     return Sheet(
@@ -73,7 +73,7 @@ def _page(
 
 
 def sections(curves: Iterable[Curve]) -> list[list[Curve]]:
-    """Split curves by target, label budget, baseline, points and seeds."""
+    """Return the curves split by target, label budget, baseline, points and seeds."""
 
     def same(curve: Curve) -> tuple[object, ...]:
         xs = tuple(point.x for point in curve.points)
@@ -128,7 +128,7 @@ def blocks(curves: Sequence[Curve], writer: Writer) -> list[Table[_Cells]]:
 
 
 def _area(curves: Sequence[Curve], writer: Writer, over: str) -> Table[_Cells]:
-    """Return the gains in area; the ratio of areas stands with them where chance is defined."""
+    """Return the table of gains in area, with the ratio of areas if chance is defined."""
     title, gains = f"Area: gain in mean score {over}", [c.measures.area.gain for c in curves]
     if is_of_numbers(curves[0].metric):
         return _block(curves, title, ("area",), [(writer.gain(gain),) for gain in gains])
@@ -187,7 +187,7 @@ def _whole(targets: float | None) -> float | None:
 
 
 def _footer(curves: Sequence[Curve], symbols: Symbols) -> list[str]:
-    """Return what a reader must know to read the numbers."""
+    """Return the legend of the numbers."""
     if not curves:
         return []
     scopes = Counter(curve.scope for curve in curves)
@@ -229,7 +229,7 @@ def _charging(curves: Sequence[Curve]) -> str:
 
 
 def _made(curves: Sequence[Curve]) -> str:
-    """Say what the sources cost to make, teachers apart."""
+    """Return a line on the cost of the sources, without teachers."""
     told = {}
     for curve in sorted(curves, key=lambda curve: -curve.cost.teacher_steps):
         cost = curve.cost

@@ -1,4 +1,4 @@
-"""How the measures of transfer curves are put into words."""
+"""The wording of measures of transfer curves."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RELATIONS = {"=": "", "<=": "≤ ", ">=": "≥ ", "<": "< ", ">": "> "}
 
 
 class Writer:
-    """Writes measures as the cells of a table.
+    """Writes measures as cells of a table.
 
     Args:
-        symbols: the characters there are.
-        legend: takes what does not fit into a cell.
-        unit: of the scores; no gain in per cent is shown to be larger than there can be.
-        digits: decimals of scores and gains.
-        by: what labels are counted by, in words.
+        symbols: the available characters.
+        legend: collects the notes that do not fit into a cell.
+        unit: the unit of the scores; gains in per cent are limited to the possible range.
+        digits: number of decimals of scores and gains.
+        by: the unit of label budgets, in words.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Writer:
         return Writer(self.symbols, self.legend, first.unit, _digits(curves), by)
 
     def gain(self, found: Measure) -> str:
-        """Write a gain with where its interval lies, as in "▲ +3.1 [+0.4, +5.8]"."""
+        """Return a gain with the mark of its interval, as in "▲ +3.1 [+0.4, +5.8]"."""
         low, high = ends(found.low, found.high, self.unit) or (found.low, found.high)
         return self.signed(replace(found, low=low, high=high))
 
     def signed(self, found: Measure, digits: int | None = None) -> str:
-        """Write a number with where its interval lies."""
+        """Return a number with the mark of its interval."""
         where = side(found.low, found.high, self.symbols)
         return f"{where} {self.measure(found, digits, signed=True)}"
 
     def measure(self, found: Measure, digits: int | None = None, signed: bool = False) -> str:
-        """Write a number with its interval; one that is not defined by the letter of its reason."""
+        """Return a number with its interval; if undefined, the letter of the reason."""
         digits = self.digits if digits is None else digits
         letter = self.legend.letter(found.note)
         if found.value is None:
@@ -68,14 +68,14 @@ class Writer:
         return " ".join(part for part in (shown, interval, letter) if part)
 
     def sides(self, found: Sides) -> str:
-        """Write both arms and their difference's interval, as in "3.4 vs 8.2 [-6.2, -3.4]"."""
+        """Return both arms and their difference's interval, as in "3.4 vs 8.2 [-6.2, -3.4]"."""
         digits = self.digits
         shown = [self.bare(side, digits) for side in (found.arm, found.baseline)]
         interval = self.interval(found.gain.low, found.gain.high, digits, True)
         return f"{shown[0]} vs {shown[1]} {interval}".rstrip()
 
     def bare(self, found: Measure, digits: int = 1) -> str:
-        """Write a number without its interval."""
+        """Return a number without its interval."""
         letter = self.legend.letter(found.note)
         if found.value is None:
             return f"{self.symbols.nothing} {letter}".rstrip()
@@ -84,7 +84,7 @@ class Writer:
     def interval(
         self, low: float | None, high: float | None, digits: int, signed: bool = False
     ) -> str:
-        """Write an interval; an end that the points do not reach is a dash."""
+        """Return an interval; an end that the points do not reach is a dash."""
         if low is None and high is None:
             return ""
         return bracketed((low, high), lambda end: self._end(end, digits, signed))
@@ -93,7 +93,7 @@ class Writer:
         return self.symbols.nothing if end is None else number(end, digits, signed)
 
     def crossover(self, found: Crossover, axis: Axis) -> str:
-        """Write where the interval is last above zero and where the mean gain is gone.
+        """Return where the interval is last above zero and where the mean gain reaches zero.
 
         As in "between 20 and 144 a class, mean 0 at 61.0 [31.2, –]".
         """
@@ -120,13 +120,13 @@ class Writer:
 
 
 def number(value: float, digits: int = 1, signed: bool = False) -> str:
-    """Write a number; large ones without decimals, and never a negative zero."""
+    """Return a number as text; large ones without decimals, and never "-0"."""
     digits = 0 if abs(value) >= 1000 else digits
     return f"{round(value, digits) + 0.0:{'+' if signed else ''},.{digits}f}"
 
 
 def _digits(curves: Sequence[Curve]) -> int:
-    """Return with how many decimals the scores of curves in one metric are shown."""
+    """Return the number of decimals for the scores of curves in one metric."""
     if curves[0].unit == "%":
         return 1
     means = [mean for c in curves for p in c.points for mean in (p.arm_mean, p.baseline_mean)]
@@ -134,7 +134,7 @@ def _digits(curves: Sequence[Curve]) -> int:
 
 
 def heading(curve: Curve) -> tuple[str, ...]:
-    """Name the curves of a section: their target, metric, axis and seeds."""
+    """Return the heading of a section of curves: target, metric, axis and seeds."""
     places = ", ".join(f"{point.x:.4g}" for point in curve.points)
     first, last = curve.points[0].x, curve.points[-1].x
     told = [metric(curve), f"against labels {counted_by(curve.metric)}: {places}"]

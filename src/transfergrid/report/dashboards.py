@@ -1,7 +1,7 @@
-"""W&B's pages of a project, built by code: a workspace of panels, and a report of the same.
+"""A project's W&B pages, built by code: a workspace of panels, and a report with the same.
 
-Every key that a panel reads is one that a run logs: a cell's (`runs.run_cards.summary_of`) or that
-of the verdicts (`verdict_run`).
+Every key that a panel reads is logged by a run: by a cell (`runs.run_cards.summary_of`) or by a
+look at verdicts (`verdict_run`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from transfergrid.records.tracking.wandb_tracker import own_mode, silence
 from transfergrid.report.verdict_run import COUNT, HEAT_MAP, TABLE
 
 STRATEGY, SOURCE, TARGET = "names.strategy", "names.source", "names.target"
-"""Keys of a cell's config that panels group by."""
+"""The keys of a cell's config by which panels group."""
 GAIN, BELOW = "gain_this_seed", "below_baseline"
 NAME = "transfergrid"
 MOST_RUNS = 100
-"""Runs or groups that a panel draws."""
+"""The largest number of runs or groups that a panel draws."""
 REACH_SECONDS = 5
 HOW_TO_READ = f"""\
 **{GAIN}** is a cell's test score minus its baseline's, of one seed, in points: more is better. A \
@@ -35,13 +35,13 @@ job type `verdict`."""
 
 @dataclass(frozen=True)
 class Page:
-    """What the pages are made for.
+    """The parameters of the pages.
 
     Args:
         project: the W&B project.
-        entity: user or team; empty: W&B's own default.
-        study: show the runs of this study alone.
-        metrics: names of the scores whose curves are shown.
+        entity: user or team; empty for W&B's default.
+        study: the study to which runs are restricted; None for all.
+        metrics: the metrics whose curves are shown.
     """
 
     project: str = "transfergrid"
@@ -56,10 +56,10 @@ class Part:
 
     Args:
         name: its heading.
-        panels: of wandb-workspaces.
-        filters: which runs a report shows in it, in W&B's filter language; a workspace has one set
-            of runs for all sections.
-        order: a key of the summary that a report's runs are sorted by, the smallest first.
+        panels: panels of wandb-workspaces.
+        filters: the runs that a report shows in this section, in W&B's filter language; a workspace
+            has one set of runs for all sections.
+        order: the summary key by which a report's runs are sorted, ascending.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Part:
 
 
 def parts(page: Page) -> list[Part]:
-    """Return the sections, the answer first."""
+    """Return the sections, starting with the answer."""
     of_verdicts, of_cells = (f"Metric('JobType') == {kind!r}" for kind in ("verdict", "adapt"))
     below = f"{of_cells} and SummaryMetric({BELOW!r}) == 1"
     return [
@@ -152,7 +152,7 @@ def _bars(key: str, title: str, by: str, how: Any = "mean") -> Any:
 
 
 def workspace(page: Page) -> Any:
-    """Return the workspace: cells and verdicts, grouped by job type and by cell without seed."""
+    """Return the workspace: runs grouped by job type, and by group (a cell without its seed)."""
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
     from wandb_workspaces.reports import v2 as wr
@@ -184,8 +184,8 @@ def report(page: Page, online: bool = False) -> Any:
     """Return a W&B report of the same sections, each over its own runs.
 
     Args:
-        page: what it is made for.
-        online: name the project in every run set, which asks the server for it.
+        page: the parameters of the pages.
+        online: whether to name the project in every run set, which asks the server.
     """
     from wandb_workspaces.reports import v2 as wr
 
@@ -207,7 +207,7 @@ def report(page: Page, online: bool = False) -> Any:
 
 
 def specification(page: Page, with_report: bool = False) -> dict[str, Any]:
-    """Return workspace and report as W&B's servers take them, as JSON; needs no server."""
+    """Return workspace and report as JSON for W&B's servers; needs no server."""
     made = {"workspace": workspace(page)}
     if with_report:
         made["report"] = report(page)
@@ -218,10 +218,10 @@ def specification(page: Page, with_report: bool = False) -> dict[str, Any]:
 
 
 def save(page: Page, with_report: bool = False) -> list[str]:
-    """Save the workspace, and the report if it is wanted, on the server; return their addresses.
+    """Save the workspace, and optionally the report, on the server; return their URLs.
 
     Raises:
-        BadInputError: nobody is logged in, the server does not answer, or it refuses.
+        BadInputError: the user is not logged in, or the server does not answer, or refuses.
     """
     import wandb
 
@@ -237,14 +237,14 @@ def save(page: Page, with_report: bool = False) -> list[str]:
             saved.append(str(workspace(there).save().url))
             if with_report:
                 saved.append(str(report(there, online=True).save().url))
-    except Exception as error:  # W&B's clients raise what they like
+    except Exception as error:  # W&B's clients raise anything
         before = f" (the workspace is saved: {saved[0]})" if saved else ""
         raise BadInputError(f"{server}: {as_line(error, 200)}{before}") from error
     return saved
 
 
 def _reach(server: str) -> None:
-    """Ask a server for any answer, once: W&B's own client would ask again for minutes."""
+    """Check once that a server answers: W&B's own client would retry for minutes."""
     try:
         urllib.request.urlopen(server, timeout=REACH_SECONDS).close()
     except urllib.error.HTTPError:

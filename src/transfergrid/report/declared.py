@@ -1,4 +1,4 @@
-"""What stands below every table and report of verdicts: the declaration, its hash, the looks."""
+"""The lines below every table and report of verdicts: the declaration, its hash, the looks."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NOTHING = "Declared beforehand: nothing; the defaults decide."
 def declared_lines(
     bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict], where: str = ""
 ) -> list[str]:
-    """Return what the verdicts were decided by, and what earlier looks cost, a line each.
+    """Return the declarations behind the verdicts, and the cost of earlier looks, one line each.
 
     Args:
-        bench: the ledger that they are of.
-        rules: that they were decided by.
-        verdicts: all that are shown.
-        where: the conditions that were typed, if any.
+        bench: the bench of the ledger.
+        rules: the rules that decided the verdicts.
+        verdicts: all verdicts shown.
+        where: the typed conditions, if any.
     """
     lines = [*_declarations(bench, rules, verdicts), *shown_where(where), *_to_come(bench)]
     lines += earlier_protocols(bench.results)
@@ -52,7 +52,7 @@ def _to_come(bench: Bench) -> list[str]:
 
 
 def earlier_protocols(cells: Iterable[Cell | Result]) -> list[str]:
-    """Say how many cells are of an earlier protocol than today's, a line each protocol."""
+    """Return a line for each earlier protocol with its number of cells."""
     counted = Counter(cell.protocol for cell in cells)
     return [
         f"{words.plural(counted[protocol], 'cell')} of protocol {protocol}: a grid of today runs "
@@ -63,7 +63,7 @@ def earlier_protocols(cells: Iterable[Cell | Result]) -> list[str]:
 
 
 def shown_where(where: str) -> list[str]:
-    """Say what conditions did to the verdicts, if there are any."""
+    """Return a line on the effect of conditions on the verdicts, if there are any."""
     if not where:
         return []
     if Where.parse(where).of_runs().conditions:
@@ -72,7 +72,7 @@ def shown_where(where: str) -> list[str]:
 
 
 def closing_lines(bench: Bench) -> list[str]:
-    """Return what closes a table without verdicts: what was declared, old cells, `unchosen`."""
+    """Return the closing lines of a table without verdicts: declaration, old cells, `unchosen`."""
     told = NOTHING
     if bench.declared:
         told = f"Declared {bench.declaration.digest[:SHOWN]}: verdicts with transfergrid verdicts."
@@ -80,7 +80,7 @@ def closing_lines(bench: Bench) -> list[str]:
 
 
 def failed_anew(bench: Bench) -> list[str]:
-    """Say which cells failed as they were run anew, while what is shown of them is older."""
+    """Return lines on cells that failed when run again, and whose earlier record is shown."""
     told = "failed when run anew, what is shown is their earlier records"
     if len(bench.failed_anew) == 1:
         told = "failed when run anew, what is shown is its earlier record"
@@ -88,12 +88,12 @@ def failed_anew(bench: Bench) -> list[str]:
 
 
 def unchosen(bench: Bench) -> list[str]:
-    """Say what strategies with something to choose took where nothing validates."""
+    """Return lines on the settings that strategies took where there is no validation part."""
     return without_validation(unvalidated(bench.ledger, bench.results))
 
 
 def _declarations(bench: Bench, rules: RulesOf, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a line for each declaration that the verdicts go by; without any, that of the last."""
+    """Return a line for each declaration behind the verdicts; the newest one if there are none."""
     if not bench.declared:
         return [NOTHING]
     found: dict[str, list[Verdict]] = {}
@@ -132,7 +132,7 @@ def _typed(declaration: Declaration, rules: Rules, target: str) -> str:
 
 
 def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdict]) -> str:
-    """Say which rules were other ones when somebody looked at these families before."""
+    """Return the rules that were different at earlier looks at these families."""
     families = {named(family_of(verdict)) for verdict in verdicts}
     looks = [look for look in bench.earlier if not families.isdisjoint(look.seeds)]
     told = []
@@ -146,7 +146,7 @@ def _redeclared(declaration: Declaration, bench: Bench, verdicts: Sequence[Verdi
 
 
 def _looks_before(verdicts: Sequence[Verdict], bench: Bench) -> int:
-    """Return how often the family was looked at that was looked at most."""
+    """Return the largest number of earlier looks at one of the families."""
     families = {named(family_of(verdict)) for verdict in verdicts}
     return max((sum(name in look.seeds for look in bench.earlier) for name in families), default=0)
 

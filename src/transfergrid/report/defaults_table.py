@@ -1,4 +1,4 @@
-"""What the verb `tune` found: a row a strategy, the lines of YAML to write, and the log of it."""
+"""The output of the verb `tune`: a row per strategy, YAML lines to copy, and the log."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ SCORED = ("metric", "score", "step", "reason", "cell")
 
 @dataclass(frozen=True)
 class Searched:
-    """What defaults were looked for under.
+    """The conditions of the search for defaults.
 
     Attributes:
-        training: its name.
-        kind: its kind, which strategies have defaults of their own for; None without one.
-        metric: that trials were scored by.
-        held_out: labels a class, of numbers in all, that trials were scored on; None for the
-            validation part of each cell.
+        training: name of the training.
+        kind: kind of the training, for which strategies may have their own defaults; None without
+            one.
+        metric: the metric of the trials.
+        held_out: number of labels per class (in regression, in total) on which trials were scored;
+            None if each cell's validation part was used.
     """
 
     training: str
@@ -37,7 +38,7 @@ class Searched:
 
 
 def sheet(rows: Sequence[Default], searched: Searched) -> Sheet:
-    """Return what was chosen as a sheet."""
+    """Return the chosen defaults as a sheet."""
     plain = [asdict(row) for row in rows]
     keys = [field.name for field in fields(Default)]
     return Sheet(lambda medium: _page(rows, searched, medium), lambda: plain, keys=keys)
@@ -78,7 +79,7 @@ def _settings(row: Default) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Write a setting in two digits, which is more than any search can tell."""
+    """Return a setting with two significant digits, which is more than any search can resolve."""
     return f"{float(f'{value:.2g}'):g}"
 
 
@@ -95,7 +96,7 @@ def _ahead(row: Default) -> str:
 
 
 def _below(rows: Sequence[Default], searched: Searched) -> Iterator[str]:
-    """Yield what a reader must know, a line of any length each, and what to write."""
+    """Yield the legend, lines of any length, and the YAML lines to copy."""
     yield (
         "Chosen is the best mean over all cells of a strategy, of the settings that all of them "
         "tried; ahead: of the second best, in points. The interval is of this mean for other "
@@ -136,7 +137,7 @@ def _remarks(row: Default) -> Iterator[str]:
 
 
 def to_write(row: Default, kind: str | None) -> str:
-    """Return what of a strategy's `space` makes the chosen setting its default."""
+    """Return the part of a strategy's `space` that makes the chosen setting its default."""
 
     def told(name: str, value: float) -> str:
         at = f"under: {{{kind}: {number(value)}}}" if kind else f"default: {number(value)}"
@@ -153,7 +154,7 @@ def _before(row: Default) -> str:
 
 
 def log(records: Sequence[Record]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the head and the rows of the log: one a trial, arguments in columns of their own."""
+    """Return the header and the rows of the log: one row per trial, one column per argument."""
     rows = [row for record in records for row in _logged(record)]
     rows.sort(key=lambda row: (*(str(row[key]) for key in KEYS[:4]), row["seed"], row["trial"]))
     names = sorted({name for row in rows for name in row} - {*KEYS, *SCORED})

@@ -1,7 +1,7 @@
-"""How text that others chose is written into files that other programs open and run.
+"""Escaping of foreign text in files that other programs open and execute.
 
-A spreadsheet takes a field that begins with `=` for a program, markdown takes `<script>` for one,
-and both take a stray separator for another cell.
+A spreadsheet executes a field that begins with `=`, markdown executes `<script>`, and in both a
+stray separator starts another cell.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _FORMULA = re.compile("\\s*[=+\\-@＝＋－＠][^\\s]|[\t\n]")
 
 
 class CsvWriter:
-    """Writes rows as CSV, whose texts a spreadsheet shows and never computes.
+    """Writes rows as CSV with texts that a spreadsheet shows and never executes.
 
-    A text that would be a formula, and is no number, gets an apostrophe before it, which
-    spreadsheets take for a sign of text.
+    A text that would be a formula, and is not a number, is prefixed with an apostrophe, which
+    spreadsheets take as the mark of text.
 
     Args:
-        stream: where they go.
+        stream: the output stream.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -43,7 +43,7 @@ class CsvWriter:
 def _field(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = shown(value)  # a bare return, too, would begin another row
+    text = shown(value)  # a bare carriage return would start another row
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
@@ -56,7 +56,7 @@ _IN_MARKDOWN = (
 
 
 def in_markdown(text: str) -> str:
-    """Return text as markdown shows it in a cell of a table or an item of a list: no markup."""
+    """Return text escaped for a markdown table cell or list item, so that it is no markup."""
     text = one_line(text.replace("\n", " "))
     for pattern, written in _IN_MARKDOWN:
         text = pattern.sub(written, text)
@@ -99,10 +99,10 @@ _IN_LATEX = {
 
 
 def in_latex(text: str) -> str:
-    """Return text as LaTeX sets it in a line of words; letters of other scripts stay as they are.
+    """Return text escaped for a line of LaTeX; letters of other scripts stay unchanged.
 
-    A brace after `[` keeps a row that starts with one from being read as an option of the line
-    break before it.
+    Braces around a leading `[` prevent LaTeX from reading it as an option of the preceding line
+    break.
     """
     line = one_line(text.replace("\n", " "))
     written = "".join(_IN_LATEX.get(character, character) for character in line)
@@ -110,10 +110,10 @@ def in_latex(text: str) -> str:
 
 
 def signed_in_latex(text: str) -> str:
-    """Return text as `in_latex`, the signs of its numbers as signs and not as hyphens."""
+    """Return text as `in_latex`, with minus signs instead of hyphens before numbers."""
     return re.sub(r"(?<![\w.])([+-])(\d[\d.]*|\.\d+)", r"$\1\2$", in_latex(text))
 
 
 def raised_in_latex(text: str) -> str:
-    """Return text as LaTeX sets it above the line, such as the letters of notes."""
+    """Return text as a LaTeX superscript, for the letters of notes."""
     return f"$^{{\\mathrm{{{in_latex(text)}}}}}$" if text else ""

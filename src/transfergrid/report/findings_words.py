@@ -1,4 +1,4 @@
-"""What strategies found of their own, and what was chosen once they were trained, in words."""
+"""The wording of findings that strategies record, and of settings chosen after training."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from transfergrid.records.points import points
 from transfergrid.records.record import Record
 
 MOST = 20
-"""Numbers of one list, and names of one mapping, that are shown."""
+"""The largest number of list elements, or of names in a mapping, that is shown."""
 
 
 def findings(told: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each thing that was found, such as `importance: head 1, conv1 0.31`."""
+    """Yield a line for each finding, such as `importance: head 1, conv1 0.31`."""
     for name, value in told.items():
         mark = ":" if isinstance(value, (Mapping, list, tuple)) else ""
         yield f"{name.replace('_', ' ')}{mark} {_words(value)}"
 
 
 def settled(cell: Record) -> Iterator[str]:
-    """Yield a line for each setting that was chosen after training, with the whole path.
+    """Yield a line for each setting chosen after training, with its whole path.
 
-    And one for the trials that a cell is the mean of. Scores are in points where they are shares.
+    A further line names the trials whose weights were averaged. Scores are in points if they are
+    shares.
     """
     for path in cell.chosen.paths if cell.chosen else ():
         yield f"{path.name} {_words(path.chosen)}, put after training"
@@ -41,7 +42,7 @@ def settled(cell: Record) -> Iterator[str]:
 
 
 def without_validation(found: Mapping[Place, Sequence[Unvalidated]]) -> list[str]:
-    """Say what was taken where nothing validates, in a line for places that say the same.
+    """Return lines on the settings taken where there is no validation, joined for equal places.
 
     As in `labels=5: nothing validates; wise_ft took alpha 0.5, ridge chose its penalty by leaving
     one out`.

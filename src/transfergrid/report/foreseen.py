@@ -1,4 +1,4 @@
-"""What an undecided comparison could have seen, and how many seeds it would still take."""
+"""What an undecided comparison could have detected, and how many seeds it still needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transfergrid.report.words import ASCII, UNICODE, Symbols, plural
 
 
 def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Say what an undecided comparison could have seen, and the seeds it would still take."""
+    """Return the detectable gain and the seeds needed, for an undecided comparison only."""
     if verdict.verdict is not Kind.UNDECIDED:
         return ""
     told = []
@@ -26,19 +26,19 @@ def sees(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 
 def cannot_tell(verdict: Verdict) -> bool:
-    """Return whether not even the largest gain that there can be would have been found."""
+    """Return whether not even the largest possible gain would have been detected."""
     return verdict.detectable is not None and is_beyond_any(verdict.detectable, verdict)
 
 
 def more_seeds(verdict: Verdict) -> str:
-    """Say how many more seeds it would take, with their range; empty where none would do."""
+    """Return how many more seeds are needed, with their range; empty if none would suffice."""
     if verdict.seeds_needed is None:
         return ""
     return plural(needed(verdict), f"more {verdict.block}")
 
 
 def needed(verdict: Verdict) -> str:
-    """Write the further seeds with their range, as in "4 to 19"."""
+    """Return the range of further seeds, as in "4 to 19"."""
     low, high = verdict.seeds_needed_low, verdict.seeds_needed_high
     if low is None:
         return str(verdict.seeds_needed)
@@ -48,7 +48,7 @@ def needed(verdict: Verdict) -> str:
 
 
 def seeds_for_harm(verdict: Verdict) -> str:
-    """Say how many would rule out harm, where they are fewer than it takes to show the gain."""
+    """Return how many seeds would rule out harm, if they are fewer than for showing the gain."""
     count = verdict.seeds_for_harm
     if count is None or (verdict.seeds_needed is not None and count >= verdict.seeds_needed):
         return ""

@@ -1,4 +1,4 @@
-"""What a chain forgets: a line for each of its tasks after each stage."""
+"""The forgetting of chains: a line for each task after each stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEGEND = (
 
 
 def forgetting(found: Sequence[Forgotten]) -> Sheet:
-    """Return a line for each task and stage."""
+    """Return a sheet with a line for each task and stage."""
     rows = [as_row(line) for line in found]
     return sheet(found, rows, forgetting_columns, lambda _: LEGEND if found else "", EMPTY)
 
@@ -34,7 +34,7 @@ def as_row(line: Forgotten) -> dict[str, Any]:
 
 
 def forgetting_columns(symbols: Symbols) -> list[Column[Forgotten]]:
-    """Return the columns of what was forgotten."""
+    """Return the columns of the forgetting view."""
     return [
         *names(lambda line: line.arm, symbols),
         *stage_columns(symbols),
@@ -53,7 +53,7 @@ def stage_columns(symbols: Symbols = UNICODE) -> list[Column[Forgotten]]:
 
 
 def lost(line: Forgotten) -> str:
-    """Write what was forgotten, if anything could be, with its interval; alike seeds have none."""
+    """Return the forgotten points with their interval as text; without interval if seeds agree."""
     if line.forgotten is None:
         return ""
     told = number(line.forgotten, "%")

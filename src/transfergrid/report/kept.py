@@ -1,4 +1,4 @@
-"""What is said of the weights that a grid keeps, before it runs and when it has ended."""
+"""Messages on the weights that a grid keeps, before it runs and when it has ended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from transfergrid.report.words import plural
 MAKES_THEM = "transfergrid reproduce CELL --keep"
 WIDTH = 80
 SHORT_ID = 8
-"""Digits of an identity that are shown: enough among millions of cells to be a unique prefix."""
+"""The number of digits shown of a cell's id: enough for a unique prefix among millions of cells."""
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as a person reads it."""
+    """Return a number of bytes in a readable unit."""
     for unit, one in (("GB", 1e9), ("MB", 1e6)):
         if count >= one:
             return f"{count / one:.{0 if count >= 10 * one else 1}f} {unit}"
@@ -27,7 +27,7 @@ def size(count: float) -> str:
 
 
 def say(lines: Iterable[str]) -> None:
-    """Print lines, long ones over several."""
+    """Print lines, wrapping long ones."""
     for line in lines:
         printing.say("\n".join(wrapped(line, WIDTH, whole_words=True)), flush=True)
 
@@ -35,12 +35,12 @@ def say(lines: Iterable[str]) -> None:
 def planned(
     keeper: Keeper, left: Sequence[Cell], done: set[str], measured: Mapping[str, int]
 ) -> list[str]:
-    """Say what will be kept and about how much disk it takes.
+    """Return lines on the models that will be kept and the disk space they take.
 
     Args:
-        keeper: of the whole grid.
-        left: cells to run.
-        done: identities of those that were done before.
+        keeper: the keeper of the whole grid.
+        left: the cells to run.
+        done: ids of the cells that were done before.
         measured: see `estimated`.
     """
     if keeper.keep == "none":
@@ -82,7 +82,7 @@ def _best(keeper: Keeper, left: Sequence[Cell], sizes: Mapping[str, int]) -> lis
 
 
 def ended(keeper: Keeper) -> list[str]:
-    """Name the models that are there for the cells of a grid."""
+    """Return lines that name the kept models of a grid."""
     ledger = keeper.ledger
     if keeper.keep == "none":
         return []

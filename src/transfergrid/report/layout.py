@@ -1,4 +1,4 @@
-"""Pages in a terminal: columns as wide as their cells and the terminal; too long names give way."""
+"""Layout of pages in a terminal: columns fit the cells and the terminal; long names are cut."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from transfergrid.report.columns import TERMINAL, Align, Column, Medium, Page, T
 from transfergrid.report.names import shortened
 
 ENOUGH = 13
-"""Characters of a name that tell it from others."""
+"""Number of characters that usually distinguish a name from others."""
 NARROWEST = 20
-"""Characters of a text that goes on below."""
+"""The smallest width of a column of wrapped text."""
 INDENT = 2
-"""Spaces before rows whose names stand above them."""
+"""Number of spaces before rows whose names are in a line above them."""
 _NUMBERED = re.compile(
     r"(?P<mark>(?:[^\d+-] )?)(?P<number>[+-]?\d[\d.,]*(?:e[+-]\d+)?)(?P<rest>.*)", re.DOTALL
 )
 
 
 def laid_out(page: Page, medium: Medium, width: int | None = 80, color: bool = False) -> str:
-    """Return a page as it stands in a terminal.
+    """Return a page as text for a terminal.
 
     Args:
         page: what is shown.
-        medium: the characters there are.
-        width: columns of the terminal; None for as many as it takes.
-        color: whether it takes the codes of colours.
+        medium: the format and the available characters.
+        width: columns of the terminal; None for unlimited.
+        color: whether the terminal supports colour codes.
     """
     paint = _Paint(color)
     lines = [part for line in page.above for part in wrapped(line, width, "   ")]
@@ -52,13 +52,13 @@ def laid_out(page: Page, medium: Medium, width: int | None = 80, color: bool = F
 def wrapped(
     line: str, width: int | None, indent: str = "    ", whole_words: bool = False
 ) -> list[str]:
-    """Break a sentence into lines, though not between a number and its per cent sign.
+    """Return a sentence wrapped into lines, with no break between a number and its per cent sign.
 
     Args:
         line: the sentence.
-        width: columns; None for as many as it takes.
-        indent: what the lines after the first begin with.
-        whole_words: whether words stay whole, be they too long, such as a path to be typed.
+        width: columns; None for unlimited.
+        indent: the prefix of all lines but the first.
+        whole_words: whether words are never broken, even if too long, such as a path to be copied.
     """
     if width is None:
         return [line]
@@ -82,7 +82,7 @@ def _titled(table: Table[Any], width: int | None, medium: Medium, paint: _Paint)
 
 
 class _Paint:
-    """Writes text that commands no terminal, in a style if there are colours."""
+    """Writes text without control characters, in a style if colours are supported."""
 
     def __init__(self, color: bool) -> None:
         self._color = color
@@ -103,7 +103,7 @@ def _grids(page: Page, medium: Medium, width: int | None) -> Iterator[tuple[Tabl
 
 
 def length(text: str) -> int:
-    """Return how many columns of a terminal a text takes; those of other scripts may take two."""
+    """Return the number of terminal columns that a text occupies; wide characters take two."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -113,12 +113,12 @@ def length(text: str) -> int:
 
 @dataclass
 class _Fitted:
-    """A column with its cells, and the room that it has."""
+    """A column with its cells and its width."""
 
     column: Column[Any]
     head: str
     cells: list[str]
-    """One for each row of all tables that are laid out alike."""
+    """One cell for each row of all tables that share this layout."""
     width: int = 0
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class _Fitted:
         return (part for cell in self.cells for part in cell.split("\n"))
 
     def fit(self, cut: str) -> None:
-        """Cut or fold what is wider than the room that there is."""
+        """Cut or wrap cells that are wider than the column."""
         if self.column.wraps:
             self.cells = ["\n".join(_folded_text(cell, self.width)) for cell in self.cells]
         elif self.column.least is not None:
@@ -142,14 +142,14 @@ class _Fitted:
 
 
 def _folded_text(text: str, width: int) -> Iterator[str]:
-    """Yield a text's lines, each below the spaces that it begins with."""
+    """Yield a text's wrapped lines, each continuation indented like its first line."""
     for line in text.split("\n"):
         spaces = line[: len(line) - len(line.lstrip())]
         yield from wrapped(line, width, spaces and f"{spaces}    ") or [""]
 
 
 def _on_numbers(cells: Sequence[str]) -> list[str]:
-    """Pad cells so that their numbers end below each other."""
+    """Return the cells, padded so that their numbers are right-aligned."""
     found = [_NUMBERED.fullmatch(cell) for cell in cells]
     wide = max((len(match["number"]) for match in found if match), default=0)
     return [
@@ -159,7 +159,7 @@ def _on_numbers(cells: Sequence[str]) -> list[str]:
 
 
 class _Grid:
-    """The columns of tables that are laid out alike."""
+    """The shared layout of tables with the same columns."""
 
     def __init__(
         self, tables: Sequence[Table[Any]], medium: Medium, width: int | None, page: Page
@@ -177,7 +177,7 @@ class _Grid:
             column.fit(medium.symbols.cut)
 
     def _fit(self, names_above: bool) -> None:
-        """Find out which columns stand beside each other, and how wide they are."""
+        """Decide which columns are side by side, which go below or above, and their widths."""
         self.above: list[_Fitted] = []
         self.below = [c for c in self.columns if c.column.below and not self._has_room_for(c)]
         beside = [c for c in self.columns if c not in self.below]
@@ -214,7 +214,7 @@ def _head(column: Column[Any], page: Page) -> str:
 
 
 def _begins(tables: Sequence[Table[Any]]) -> list[int]:
-    """Return for each table how many rows are before it."""
+    """Return for each table the number of rows before it."""
     counts = [len(table.rows) for table in tables]
     return [sum(counts[:i]) for i in range(len(counts))]
 
@@ -225,7 +225,7 @@ def _width(columns: Sequence[_Fitted]) -> int:
 
 
 def _spans(columns: Sequence[_Fitted]) -> Iterator[tuple[list[_Fitted], int]]:
-    """Yield columns under one header, each with the spaces that its length takes beyond theirs."""
+    """Yield columns under a common header, with the extra spaces that this header needs."""
     for over, found in groupby(columns, key=lambda c: c.column.over):
         members = list(found)
         plain = sum(c.width + c.column.gap for c in members) - members[0].column.gap
@@ -238,7 +238,7 @@ def _spans(columns: Sequence[_Fitted]) -> Iterator[tuple[list[_Fitted], int]]:
 def _give_way(
     columns: Sequence[_Fitted], names: Sequence[_Fitted], width: int, enough: int
 ) -> None:
-    """Narrow the widest of the names until all columns fit, if there is enough left of each."""
+    """Narrow the widest name columns until all columns fit, down to a smallest width."""
 
     def room(column: _Fitted) -> int:
         least = NARROWEST if column.column.wraps else column.column.least or 0
@@ -255,7 +255,7 @@ def _give_way(
 def _folded(
     beside: Sequence[_Fitted], keys: Sequence[_Fitted], names: Sequence[_Fitted], width: int
 ) -> list[list[_Fitted]]:
-    """Return the columns in blocks, the keys beside the others in each of them."""
+    """Return the columns split into blocks, each starting with the key columns."""
     for name in names:
         name.width = min(name.width, max(name.column.least or 0, width // 3))
     spans = [members for members, _ in _spans([c for c in beside if c not in keys])]
@@ -271,14 +271,14 @@ def _folded(
 
 
 class _Block:
-    """Columns beside each other, and where each of them begins."""
+    """Columns side by side, and where each begins."""
 
     def __init__(self, grid: _Grid, columns: Sequence[_Fitted], paint: _Paint) -> None:
         self.grid, self.columns, self.paint = grid, columns, paint
         self.starts = list(_starts(columns, INDENT if grid.above else 0))
 
     def lines(self, table: Table[Any], begin: int) -> Iterator[str]:
-        """Yield headings, headers and rows; `begin` is how many rows are before the table's."""
+        """Yield headings, headers and rows; `begin` is the number of rows before the table's."""
         headed = not table.rows
         for group in table.groups:
             if group.heading:
@@ -322,7 +322,7 @@ class _Block:
         cells = [c.cells[i].split("\n") for c in self.columns]
         told = [cell for c, cell in zip(self.columns, cells, strict=True) if not c.column.key]
         if len(self.grid.blocks) > 1 and not any(cell != [""] for cell in told):
-            return  # it says nothing in this part of a folded table
+            return  # the row is empty in this part of a folded table
         styles = [c.column.style(row) for c in self.columns]
         for k in range(max(map(len, cells))):
             yield self._line([cell[k] if k < len(cell) else "" for cell in cells], styles)

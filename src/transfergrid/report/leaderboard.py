@@ -1,4 +1,4 @@
-"""The leaderboard in words: strategies by targets, scores with gains, marks and mean ranks."""
+"""The leaderboard as a table: strategies by targets, scores with gains, marks and mean ranks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from transfergrid.report.verdict_legend import marks
 from transfergrid.report.words import UNICODE, Symbols, gains_in
 
 MOST_BESIDE = 6
-"""Places of which it is told what arms without any network score."""
+"""The largest number of places for which scores of arms without a network are shown."""
 BEST = "*"
 Row = tuple[Line, list[str]]
-"""A line with its names."""
+"""A line and its names."""
 
 
 def sheet(boards: Sequence[Board], footer: Iterable[str] = ()) -> Sheet:
     """Return leaderboards as a sheet.
 
     Args:
-        boards: one a label budget.
-        footer: lines that close it.
+        boards: the leaderboards, one per label budget.
+        footer: the closing lines.
     """
     footer = list(footer)
     return Sheet(lambda medium: _page(boards, footer, medium), lambda: as_rows(boards))
@@ -41,7 +41,7 @@ def _page(boards: Sequence[Board], footer: Sequence[str], medium: Medium) -> Pag
 
 
 def table(board: Board, medium: Medium | None = None) -> Table[Row]:
-    """Return rank and names, and a column for each place."""
+    """Return a table with rank, names, and a column for each place."""
     medium = medium or Medium(HTML)
     lines = list(zip(board.lines, names_of(board), strict=True))
     return Table(_columns(board, medium.symbols), [Group(lines)], title(board, medium))
@@ -67,12 +67,12 @@ def _columns(board: Board, symbols: Symbols) -> list[Column[Row]]:
 
 
 def tells_use(board: Board) -> bool:
-    """Return whether any arm's records say what its predictions cost."""
+    """Return whether the cost of predictions is known for any arm."""
     return any(line.use for line in board.lines)
 
 
 def title(board: Board, medium: Medium) -> str:
-    """Name what the places have in common."""
+    """Return a title with what the places have in common."""
     targets = {target for target, _ in board.places}
     budgets = {labels for _, labels in board.places}
     told = [next(iter(targets))] if len(targets) == 1 else [f"{len(targets)} targets"]
@@ -85,14 +85,14 @@ def title(board: Board, medium: Medium) -> str:
 
 
 def place_name(place: Place, board: Board) -> str:
-    """Name a place by what tells it from the others of its board."""
+    """Return a place's name: what distinguishes it from the others of its board."""
     target, labels = place
     one_target = len({name for name, _ in board.places}) == 1
     return f"labels={labels}" if one_target else target
 
 
 def names_of(board: Board) -> list[list[str]]:
-    """Return what names each line: strategy and, where there are several, source."""
+    """Return the names of each line: strategy and, if there are several, source."""
     sources = {line.name[0] for line in board.lines if line.name[0]}
     kinds = {line.name[1] for line in board.lines if line.name[1]}
     found = []
@@ -106,12 +106,12 @@ def names_of(board: Board) -> list[list[str]]:
 
 
 def rank(line: Line, symbols: Symbols = UNICODE) -> str:
-    """Write a mean rank."""
+    """Return a mean rank as text."""
     return symbols.nothing if line.mean_rank is None else f"{line.mean_rank:.1f}"
 
 
 def cell(entry: Entry | None, usual: int, symbols: Symbols = UNICODE) -> str:
-    """Write a score with its gain and mark, and the seeds where they are fewer than usual."""
+    """Return a score with its gain and mark, and the number of seeds if it is below the usual."""
     if entry is None:
         return symbols.nothing
     score = words.number(entry.mean, entry.unit) + BEST * bool(entry.may_be_best)
@@ -122,13 +122,13 @@ def cell(entry: Entry | None, usual: int, symbols: Symbols = UNICODE) -> str:
 
 
 def usual_seeds(board: Board, place: Place) -> int:
-    """Return how many seeds most arms of a place have."""
+    """Return the most frequent number of seeds in a place."""
     counts = Counter(line.entries[place].n for line in board.lines if place in line.entries)
     return max(counts, key=lambda n: (counts[n], n))
 
 
 def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
-    """Return what a reader must know to read leaderboards, a line each."""
+    """Return the legend of the leaderboards, one line each."""
     verdicts = verdicts_of(boards)
     lines = [
         "A place holds the mean test score over seeds, the gain over the primary baseline "
@@ -142,18 +142,18 @@ def legend(boards: Sequence[Board], symbols: Symbols = UNICODE) -> list[str]:
 
 
 def use_told(boards: Sequence[Board]) -> list[str]:
-    """Say what the columns of costs are, where there are any."""
+    """Return the legend of the columns of costs, if there are any."""
     return [LEGEND] if any(map(tells_use, boards)) else []
 
 
 def left_out(boards: Sequence[Board]) -> list[str]:
-    """Count the placebos, if there are any."""
+    """Return a line with the number of placebos, if there are any."""
     placebos = max((board.placebos for board in boards), default=0)
     return [f"{placebos} placebos are no candidates and left out."] if placebos else []
 
 
 def best_told(boards: Sequence[Board]) -> list[str]:
-    """Say in how many arms of each place the best one may be."""
+    """Return a line with the number of arms that may be the best, for each place."""
     told = []
     for board in boards:
         for place in board.places:
@@ -169,7 +169,7 @@ def best_told(boards: Sequence[Board]) -> list[str]:
 
 
 def _beside(boards: Sequence[Board]) -> dict[str, Verdict]:
-    """Return a verdict of each place, for what arms without any network score there."""
+    """Return one verdict per place, which holds the scores of arms without a network there."""
     found = {
         f"{place[0]}, labels={place[1]}": entry.verdict
         for board in boards
@@ -187,7 +187,7 @@ def verdicts_of(boards: Sequence[Board]) -> list[Verdict]:
 
 
 def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
-    """Say what mean ranks are made of, and that they are no verdicts."""
+    """Return the explanation of mean ranks, and that they are not verdicts."""
     if not board.ranked:
         return "rank: no two arms have a score, in seeds that they share, in every place."
     counts = sorted(set(board.shared.values()))
@@ -206,7 +206,7 @@ def ranked(board: Board, symbols: Symbols = UNICODE) -> str:
 
 
 def _counts(board: Board, place: Place) -> str:
-    """Return what a number of labels counts in a place."""
+    """Return the meaning of the number of labels in a place."""
     entries = [line.entries[place] for line in board.lines if place in line.entries]
     return next((one.verdict.labels_are for one in entries if one.verdict), "class")
 

@@ -1,4 +1,4 @@
-"""Pages as markdown and as LaTeX, in which names bear no markup."""
+"""Pages as markdown and LaTeX, with all names escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfergrid.report.escaping import in_latex, in_markdown, markdown_row, si
 
 
 def in_markdown_page(page: Page) -> str:
-    """Return a page as markdown: a table under each title, what is to be known as a list."""
+    """Return a page as markdown: a table under each title, remarks as a list."""
     parts = [_markdown(table) for table in page.tables] or [f"{page.empty}\n"]
     told = [*page.above, *(line.text for line in page.lines())]
     return "\n".join([*parts, "".join(f"{_bullet(x)}{in_markdown(x.strip())}\n" for x in told)])
@@ -52,7 +52,7 @@ def _head(column: Column[Any]) -> str:
 
 
 def in_latex_page(page: Page) -> str:
-    r"""Return a page as one tabular for each table; needs \usepackage{booktabs} alone."""
+    r"""Return a page as LaTeX with one tabular per table; needs only \usepackage{booktabs}."""
     parts = [_latex(table) for table in page.tables] or [f"{in_latex(page.empty)}\n"]
     lines = [*page.above, *(line.text for line in page.lines())]
     told = "".join(f"{in_latex(line.strip())}\\par\n" for line in lines)
@@ -112,7 +112,7 @@ def _wide(count: int) -> Callable[[str], str]:
 
 
 def _spans(columns: Sequence[Column[Any]]) -> Iterator[str]:
-    """Yield the line of headers above several columns, if there are any."""
+    """Yield the line of headers that span several columns, if there are any."""
     if any(column.over for column in columns):
         runs = [(over, len(list(found))) for over, found in groupby(columns, key=lambda c: c.over)]
         yield _row(rf"\multicolumn{{{n}}}{{r}}{{{in_latex(over)}}}" for over, n in runs)

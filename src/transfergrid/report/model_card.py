@@ -1,4 +1,4 @@
-"""The README of an exported model: what it is, how it scores, how to use it, where it ends."""
+"""The README of an exported model: what it is, its scores, its use, its limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transfergrid.report.words import bracketed, ends, gained, number, scored
 UNKNOWN = "not known to transfergrid"
 SHOWN_CLASSES = 20
 EXAMPLES = {"text": "texts.txt", "vector": "rows.csv"}
-"""Files of new examples, where these are no images."""
+"""Example file names for new inputs, if these are not images."""
 _PAIR: list[Column[tuple[str, str]]] = [Column("", itemgetter(0)), Column("", itemgetter(1))]
 
 
@@ -79,7 +79,7 @@ def _what(record: Record) -> Iterator[str]:
 
 
 def _settings(record: Record) -> Iterator[tuple[str, str]]:
-    """Yield what was chosen once it was trained, and which trials it is the mean of."""
+    """Yield the settings chosen after training, and the trials whose weights were averaged."""
     for path in record.chosen.paths if record.chosen else ():
         known = f", the best of {len(path.values)} by validation" if path.validation else ""
         yield path.name, f"{path.chosen:g}{known if len(path.values) > 1 else ''}"
@@ -121,7 +121,7 @@ def _interval(record: Record, n: int) -> str:
 
 
 def _gain(ledger: Ledger, record: Record) -> Iterator[str]:
-    """Yield what the model is compared with: this seed alone, then all seeds that are there."""
+    """Yield the comparison with the baseline: of this seed, then of all seeds in the ledger."""
     if record.baseline is None:
         yield "It is a reference arm, compared with no baseline."
         return
@@ -141,7 +141,7 @@ def _gain(ledger: Ledger, record: Record) -> Iterator[str]:
 
 
 def _over_seeds(ledger: Ledger, record: Record) -> Iterator[str]:
-    """Yield the gain over all seeds of the arm that the ledger holds, where these are several."""
+    """Yield the gain over all seeds of the arm in the ledger, if there are several."""
     records = ledger.records()
     arm = [r for r in records if (r.parts, r.labels) == (record.parts, record.labels)]
     partners = {cell.baseline.id for cell in arm if cell.baseline}

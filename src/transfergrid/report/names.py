@@ -1,7 +1,7 @@
-"""Names of sources and strategies where many stand side by side: what all share is said once.
+"""Names of sources and strategies in tables: overrides that all share are shown only once.
 
-An override that is common to a whole grid, as in `a(architecture.size=64)` and
-`b(architecture.size=64)`, tells nothing apart, and hides what does where names are cut.
+An override common to a whole grid, as in `a(architecture.size=64)` and `b(architecture.size=64)`,
+distinguishes nothing, and hides what does when names are cut.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from transfergrid.records.cell import Cell
 
 Named = TypeVar("Named", bound=Any)
-"""What has a `source` and a `strategy`: a row, a verdict, a curve."""
+"""An object with a `source` and a `strategy`: a row, a verdict, a curve."""
 _NAME = re.compile(r"(?P<base>[^()]+)\((?P<inside>.*)\)(?P<mark>[^()]*)", re.DOTALL)
 JOIN = "+"
-"""What stands between the names of sources that are one."""
+"""The separator between the names of sources that are used as one."""
 _ROUNDS = 4
 _PLURAL = {"source": "sources", "strategy": "strategies"}
 
 
 def told(rows: Sequence[Named]) -> tuple[list[Named], list[str]]:
-    """Return rows whose names bear what differs alone, and lines that say what all share."""
+    """Return the rows with shortened names, and lines with the overrides that all names share."""
     rows, lines, short = [in_one_line(row) for row in rows], [], {}
     for field, plural in _PLURAL.items():
         names = {getattr(row, field) for row in rows}
@@ -45,7 +45,7 @@ def _renamed(row: Any, short: dict[str, dict[str, str]]) -> Any:
 
 
 def of_cells(cells: Sequence[Cell]) -> tuple[dict[str, str], list[str]]:
-    """Return what each cell is called beside the others, by identity, and what all share."""
+    """Return each cell's short label by id, and lines with what all share."""
     short, lines = {}, []
     for field, plural in {**_PLURAL, "target": "targets"}.items():
         short[field], common = without_common(
@@ -66,9 +66,9 @@ def _as_called(cell: Cell, short: dict[str, dict[str, str]]) -> Cell:
 
 
 def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return by name what is left of it without the overrides that all names bear, and these.
+    """Return short names without the overrides that all names have, and these overrides.
 
-    Nothing is left out where two would then be called alike.
+    Nothing is left out if two names would become equal.
     """
     split = {name: list(map(_split, _listed(name, JOIN))) for name in sorted(set(names))}
     bearing = [set(overrides) for each in split.values() for _, overrides, _ in each]
@@ -83,7 +83,7 @@ def without_common(names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...
 
 
 def _split(name: str) -> tuple[str, tuple[str, ...], str]:
-    """Return a name's option, its overrides, and the mark that tells it from others."""
+    """Return a name's option, its overrides, and the suffix that distinguishes it from others."""
     match = _NAME.fullmatch(name)
     if match is None:
         return name, (), ""
@@ -91,7 +91,7 @@ def _split(name: str) -> tuple[str, tuple[str, ...], str]:
 
 
 def _listed(inside: str, between: str = ",") -> Iterable[str]:
-    """Split at the commas, or what else stands between, that stand in no brackets."""
+    """Return the parts between separators, ignoring those in brackets."""
     depth, start = 0, 0
     for i, character in enumerate(inside):
         depth += (character in "([{") - (character in ")]}")
@@ -107,17 +107,17 @@ def _joined(base: str, overrides: Sequence[str], mark: str, less: set[str]) -> s
 
 
 def shortened(names: Iterable[str], width: int, cut: str = "…") -> dict[str, str]:
-    """Leave out the middle of names that are too long; no two are ever shortened alike.
+    """Return names cut in the middle to a width; no two names ever become equal.
 
-    Where no cut at one place keeps all apart, those that it would confuse keep a piece from where
-    they differ, or else are numbered.
+    If no single cut position keeps all names distinct, names that would be confused keep a piece
+    from where they differ, or else are numbered.
     """
     known = sorted(set(names))
     kept = max(width - len(cut), 1)
     heads = sorted(range(kept + 1), key=lambda head: abs(2 * head - kept - 1))
     ways = [{name: _without_middle(name, width, head, cut) for name in known} for head in heads]
     best = next((way for way in ways if not _alike(way)), ways[0])
-    for _ in range(_ROUNDS):  # of those alike, some may differ early and the others late
+    for _ in range(_ROUNDS):  # of equal ones, some may differ early and the others late
         for alike in _alike(best):
             best |= _pieces(alike, width, cut)
     for alike in _alike(best):
@@ -126,7 +126,7 @@ def shortened(names: Iterable[str], width: int, cut: str = "…") -> dict[str, s
 
 
 def _alike(way: dict[str, str]) -> list[list[str]]:
-    """Return the names that are shown alike, group by group."""
+    """Return groups of names with the same short form."""
     groups: dict[str, list[str]] = {}
     for name, short in way.items():
         groups.setdefault(short, []).append(name)
@@ -141,7 +141,7 @@ def _without_middle(name: str, width: int, head: int, cut: str) -> str:
 
 
 def _pieces(names: Sequence[str], width: int, cut: str) -> dict[str, str]:
-    """Return each name's first characters and those from where it first differs from the others."""
+    """Return each name's first characters and those from where it first differs."""
     shared = min(map(len, names))
     differ = next((i for i in range(shared) if len({name[i] for name in names}) > 1), shared)
     head = min(max((width - 2 * len(cut)) // 2, 1), differ)

@@ -1,4 +1,4 @@
-"""All records of a ledger as one table, for readers with no code of ours."""
+"""All records of a ledger as one table, readable without our code."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ COLUMNS = (
     *("flops_forward", "seconds_forward", "study", "commit", "code", "strategy_class"),
     *("source_part", "strategy_part", "target_part", "training_part", "tuning_part", "finished"),
 )
-"""Those of an index that say something to others."""
+"""The index columns that are useful to others."""
 RECORD = "record"
-"""The column of the whole record as JSON; a CSV, in which it would be lost, has none."""
+"""The column with the whole record as JSON; left out of CSV, where it would be unreadable."""
 
 
 def write_table(ledger: Ledger, file: Path) -> int:
-    """Write a row for each cell that is done or failed; return how many. The file appears whole.
+    """Write a row for each done or failed cell, atomically, and return the number of rows.
 
     Args:
-        ledger: whose.
-        file: one of the `ENDINGS` says which format; is replaced.
+        ledger: the ledger.
+        file: the output, which is replaced; its ending, one of `ENDINGS`, selects the format.
 
     Raises:
         BadInputError: there is no ledger, or the file cannot be written.

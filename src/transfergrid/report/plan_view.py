@@ -1,4 +1,4 @@
-"""What a grid would run and about what it would take, in words. Knows no planner: plain values."""
+"""The forecast of a grid in words. It knows no planner: inputs are plain values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from transfergrid.report.sheet import Sheet
 from transfergrid.report.words import Told, grouped_reasons, plural
 
 SOURCES_TOLD = 5
-"""How many sources have a line each."""
+"""The largest number of sources that get a line each."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How much of a grid is done; all but the first are identities of cells."""
+    """How much of a grid is done; all fields but the first are ids of cells."""
 
     cells: int
     done: Set[str]
@@ -28,21 +28,21 @@ class Standing:
     failed: Set[str]
     begun: Set[str]
     elsewhere: Set[str]
-    """Those that a living process runs at this moment."""
+    """The cells that a live process is running at this moment."""
     anew: Set[str] = frozenset()
-    """Those that have a record and are run all the same."""
+    """The cells that have a record and will run again."""
 
 
 @dataclass(frozen=True)
 class TrainedFirst:
-    """A source that is trained here, once for all its cells."""
+    """A source that is trained here, once per seed for all its cells."""
 
     name: str
     trainings: int
-    """One for each seed that it has."""
+    """The number of trainings, one for each seed."""
     there: int
     seconds: float | None
-    """Of one, as such trainings took."""
+    """Seconds of one training, from earlier such trainings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,13 @@ class Foreseen:
     standing: Standing
     left_out: Sequence[Told]
     warnings: Sequence[str]
-    """What may do harm, a line each."""
+    """Warnings, one line each."""
     groups: Sequence[Forecast]
     sources: Sequence[TrainedFirst]
     once: int
-    """Cells to run that read what a frozen network makes of examples, which is computed once."""
+    """The number of cells to run that use cached features of a frozen network."""
     known: int
-    """Done cells that the forecast is from."""
+    """The number of done cells behind the forecast."""
     checks: Sequence[Check]
     workers: int
     disk: int | None
@@ -68,30 +68,30 @@ class Foreseen:
 
     @property
     def to_run(self) -> int:
-        """How many cells are not done."""
+        """The number of cells that are not done."""
         return self.standing.cells - len(self.standing.done)
 
     @property
     def unknown(self) -> int:
-        """Cells to run of which no done cell tells how long they take."""
+        """The number of cells to run for which no done cell allows a forecast."""
         return sum(group.count for group in self.groups if group.seconds is None)
 
     @property
     def seconds(self) -> float | None:
-        """Foreseen seconds of all workers together, of the cells that are known."""
+        """Forecast seconds of all workers together, for the cells with a forecast."""
         known = [group.count * group.seconds for group in self.groups if group.seconds is not None]
         first = [(s.trainings - s.there) * (s.seconds or 0.0) for s in self.sources]
         return sum(known) + sum(first) if known else None
 
     @property
     def wall(self) -> float | None:
-        """Foreseen seconds until the grid is through."""
+        """Forecast seconds until the grid is finished."""
         total = self.seconds
         return None if total is None else total / min(self.workers, max(self.to_run, 1))
 
     @property
     def memory(self) -> int | None:
-        """The most bytes that a worker is foreseen to hold."""
+        """The largest forecast memory of a worker, in bytes."""
         return max((group.memory for group in self.groups if group.memory), default=None)
 
 
@@ -102,7 +102,7 @@ class Row:
     strategy: str
     count: int
     each: float | None
-    """Seconds of one, the mean over networks, targets and budgets; None if one is unknown."""
+    """Seconds per cell, the mean over networks, targets and budgets; None if one is unknown."""
 
 
 def rows_of(groups: Iterable[Forecast]) -> list[Row]:
@@ -121,7 +121,7 @@ def _each(groups: Sequence[Forecast]) -> float | None:
 
 
 def sheet(found: Foreseen) -> Sheet:
-    """Return what is shown of it in any format."""
+    """Return the forecast as a sheet for all formats."""
     return Sheet(
         lambda medium: _page(found, medium),
         lambda: [_plain(group) for group in found.groups],
@@ -153,7 +153,7 @@ def _seconds(value: float | None, medium: Medium) -> str:
 
 
 def standing_lines(found: Foreseen) -> list[str]:
-    """Say which cells there are and how they stand."""
+    """Return lines on how many cells there are, and their state."""
     standing = found.standing
     added = standing.cells - found.asked
     lines = [
@@ -184,7 +184,7 @@ def standing_lines(found: Foreseen) -> list[str]:
 
 
 def left_out_lines(found: Foreseen) -> list[str]:
-    """Say which combinations cannot be, and why."""
+    """Return lines on impossible combinations, with the reasons."""
     if not found.left_out:
         return []
     told = plural(len(found.left_out), "combination")
@@ -192,7 +192,7 @@ def left_out_lines(found: Foreseen) -> list[str]:
 
 
 def forecast_lines(found: Foreseen) -> list[str]:
-    """Say what is shared, and what time, memory and disk the grid takes."""
+    """Return lines on what is shared, and the time, memory and disk that the grid takes."""
     lines = _source_lines(found.sources)
     if found.once:
         lines.append(

@@ -1,4 +1,4 @@
-"""The table of forecasts: sources under transferability scores, before anything is trained."""
+"""The table of forecasts: sources by transferability scores, before anything is trained."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def sheet(rows: Sequence[Ranked], by: str = KNN) -> Sheet:
     """Return ranked sources as a sheet.
 
     Args:
-        rows: as `evidence.chosen.ranking.ranked` orders them.
-        by: the score that the sources are ordered by.
+        rows: in the order of `evidence.chosen.ranking.ranked`.
+        by: the score by which the sources are sorted.
     """
     keys = [field.name for field in fields(Ranked)]
 
@@ -77,14 +77,14 @@ def _cell(row: Ranked, symbols: Symbols) -> str:
 
 
 def number(value: float) -> str:
-    """Write a score with three decimals, fewer where it is large, a power where it is tiny."""
+    """Return a score as text: three decimals, fewer if it is large, a power of ten if tiny."""
     if 0 < abs(value) < 0.0005:
         return f"{value:.0e}"
     return f"{round(value, 3) + 0.0:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def _footer(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
-    """Yield what a reader must know to read the numbers, one line of any length each."""
+    """Yield the legend of the numbers, lines of any length."""
     yield (
         "Score and rank among the sources, from frozen features of the training labels; means over "
         "seeds."
@@ -101,7 +101,7 @@ def _footer(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
 
 
 def _reasons(rows: Sequence[Ranked], symbols: Symbols) -> Iterator[str]:
-    """Yield why scores are missing, each reason once."""
+    """Yield the reasons for missing scores, each once."""
     everyone = {row.source for row in rows}
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
         those = [row for row in rows if row.reason == reason]

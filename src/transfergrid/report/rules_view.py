@@ -1,4 +1,4 @@
-"""The rules that choose without target labels, each beside the oracle."""
+"""The rules that choose without target labels, each compared with the oracle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEGEND = (
 
 
 def rules(found: Sequence[RuleGap]) -> Sheet:
-    """Return what each rule loses, a line each."""
+    """Return a sheet with the loss of each rule, one line each."""
 
     def columns(_: Symbols) -> list[Column[RuleGap]]:
         return [

@@ -1,4 +1,4 @@
-"""The scorecard: would a score have told, before anything was trained on the target?"""
+"""The scorecard: how well scores predicted gains, before anything was trained on the target."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ BY_MEAN = (
 
 
 def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Sheet:
-    """Return how well each score foretold the gains of sources, a line each.
+    """Return a sheet of how well each score predicted the gains of sources, one line each.
 
     Args:
-        found: without the placebos.
-        with_placebos: the same scores with them, for the flagging of harm alone.
+        found: the rows without the placebos.
+        with_placebos: the rows with the placebos, used only for the detection of harm.
     """
     flagged = {row.score: row for row in with_placebos}
     rows = [
@@ -52,7 +52,7 @@ def scores(found: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow])
 
 
 def score_columns(with_placebos: Mapping[str, ScorecardRow]) -> Columns[ScorecardRow]:
-    """Return what gives the columns of the scorecard, given each score's row with placebos."""
+    """Return the function that returns the columns, given each score's row with placebos."""
 
     def columns(symbols: Symbols) -> list[Column[ScorecardRow]]:
         nothing = symbols.nothing
@@ -90,7 +90,7 @@ def score_columns(with_placebos: Mapping[str, ScorecardRow]) -> Columns[Scorecar
 
 
 def scores_legend(found: Sequence[ScorecardRow], told: str = SCORES) -> str:
-    """Return what a reader must know to read the scorecard, and what keeps it from saying much."""
+    """Return the legend of the scorecard, and reasons why rows say little."""
     by_mean = max((row.by_mean for row in found), default=0)
     apart = " " + BY_MEAN.format(of=by_mean) if by_mean else ""
     notes: dict[str, list[str]] = {}
@@ -106,5 +106,5 @@ def _all_or(names: Sequence[str], found: Sequence[ScorecardRow]) -> str:
 
 
 def two_digits(value: float | None) -> str:
-    """Write a correlation or a chance; empty where there is none."""
+    """Return a correlation or probability as text; empty if there is none."""
     return "" if value is None else f"{value:.2f}"

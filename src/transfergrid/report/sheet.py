@@ -1,4 +1,4 @@
-"""Every table in every format: for people as a page, for programs as records."""
+"""Every table in every format: as a page for people, as records for programs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a verb shows.
+    """The output of a verb.
 
     Args:
-        page: returns it as people read it.
-        rows: returns it as programs read it.
-        json: returns what JSON has instead, where there is more to it than rows.
-        keys: of the rows; by default those of the first.
+        page: returns the output for people.
+        rows: returns the output for programs.
+        json: returns the JSON value, if that is more than the rows.
+        keys: the keys of the rows; by default those of the first row.
     """
 
     page: Callable[[Medium], Page]
@@ -51,9 +51,9 @@ def render(
     Args:
         sheet: what is shown.
         format: one of `FORMATS`.
-        width: columns of the terminal; None for as many as it takes.
+        width: columns of the terminal; None for unlimited.
         color: whether to write colour codes.
-        ascii_only: whether to keep to ASCII characters of our own.
+        ascii_only: whether our own symbols are limited to ASCII.
 
     Raises:
         BadInputError: there is no such format.
@@ -73,13 +73,13 @@ def render(
 def show(
     sheet: Sheet, format: str = TERMINAL, *, file: TextIO | None = None, unbroken: bool = False
 ) -> None:
-    """Print a sheet as wide, as colourful and in such characters as the terminal takes.
+    """Print a sheet with the width, colours and characters that the terminal supports.
 
     Args:
         sheet: what is shown.
         format: one of `FORMATS`.
         file: by default standard output.
-        unbroken: whether rows stay in one line, for other programs, where there is no terminal.
+        unbroken: whether rows stay on one line if the output is not a terminal, for other programs.
     """
     terminal = Terminal.of(file)
     text = render(
@@ -93,7 +93,7 @@ def show(
 
 
 def _as_json(value: Any) -> str:
-    """Write a list of rows, one a line: laid out further, ten thousand would take seconds."""
+    """Return JSON with one row per line: indenting ten thousand rows would take seconds."""
     if not isinstance(value, list):
         return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     rows = (json.dumps(row, allow_nan=False, ensure_ascii=False) for row in value)
@@ -101,9 +101,9 @@ def _as_json(value: Any) -> str:
 
 
 def _as_csv(sheet: Sheet) -> str:
-    """Write a line for each row; an empty field is what the data cannot tell.
+    """Return CSV with one line per row; an empty field means that the data cannot tell.
 
-    Where JSON has a list or an object, the field holds its JSON text.
+    Lists and objects are written as JSON text in the field.
     """
     rows, text = sheet.rows(), io.StringIO()
     writer = CsvWriter(text)

@@ -1,4 +1,4 @@
-"""The side views of a ledger's verdicts, each by its name."""
+"""The side views of a ledger's verdicts, by name."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def side(
     rules: RulesOf,
     over: str | None = None,
 ) -> Sheet:
-    """Return what flips the verdicts, hides in their parts, came with them, foretold them, ...
+    """Return a side view: flips, gains within parts, side effects, scorecard, and so on.
 
-    Of several sources as one it is what each of them adds, which is a look of its own.
+    The views "sources" and "tasks" show new verdicts, and are recorded as looks.
 
     Args:
         name: one of `SIDES`.
-        bench: less the runs that are not meant.
-        verdicts: of it.
-        rules: that they were decided by.
-        over: the exploratory baseline that the verdicts are over.
+        bench: the bench, without the runs that are not selected.
+        verdicts: its verdicts.
+        rules: the rules that decided them.
+        over: the exploratory baseline of the verdicts; None for the primary ones.
 
     Raises:
         BadInputError: there is no such view, or no target has groups.
@@ -83,7 +83,7 @@ def parts_of(bench: Bench, verdicts: Sequence[Verdict], by: By, rules: RulesOf) 
     """Return the gains within classes or groups, comparison by comparison.
 
     Raises:
-        BadInputError: nothing can be taken apart.
+        BadInputError: no comparison can be split into parts.
     """
     found: list[Verdict] = []
     why = "no verdicts"
@@ -102,7 +102,7 @@ def parts_in(bench: Bench, verdict: Verdict, by: By, rules: RulesOf) -> list[Ver
     """Return the gains within classes or groups of one comparison.
 
     Raises:
-        BadInputError: it cannot be taken apart.
+        BadInputError: the comparison cannot be split into parts.
     """
     record = bench.records.get(verdict.cells[0]) if verdict.cells else None
     classes, decided_by = record.data.classes if record else (), rules(family_of(verdict))
@@ -110,7 +110,7 @@ def parts_in(bench: Bench, verdict: Verdict, by: By, rules: RulesOf) -> list[Ver
 
 
 def effects_of(bench: Bench, verdicts: Sequence[Verdict]) -> list[SideEffects]:
-    """Return what came with each gain."""
+    """Return the side effects of each gain."""
     by_id = {result.id: result for result in bench.results}
     return [side_effects(verdict, by_id, _forgotten(bench, verdict)) for verdict in verdicts]
 
@@ -118,10 +118,10 @@ def effects_of(bench: Bench, verdicts: Sequence[Verdict]) -> list[SideEffects]:
 def scorecards_of(
     bench: Bench, verdicts: Sequence[Verdict]
 ) -> tuple[list[ScorecardRow], list[ScorecardRow]]:
-    """Return how well each kept score foretold the gains, without the placebos and with them.
+    """Return how well each stored score predicted the gains, without and with placebos.
 
     Raises:
-        BadInputError: no scores are kept of what was judged.
+        BadInputError: no scores are stored for these sources.
     """
     kept = bench.ledger.root
     found = scorecard_of(kept, verdicts), scorecard_of(kept, verdicts, placebos=True)
@@ -133,10 +133,10 @@ def scorecards_of(
 
 
 def gaps_in(bench: Bench) -> list[RuleGap]:
-    """Return what each rule that chooses without target labels loses to the oracle.
+    """Return the loss of each rule that chooses without target labels, relative to the oracle.
 
     Raises:
-        BadInputError: no cell has looked at its test part for that.
+        BadInputError: no cell has oracle looks.
     """
     found = gaps_of(bench.records.values())
     if not found:
@@ -148,9 +148,9 @@ def gaps_in(bench: Bench) -> list[RuleGap]:
 
 
 def _forgotten(bench: Bench, verdict: Verdict) -> dict[str, tuple[float, float]]:
-    """Return each cell's accuracy by a linear probe on the source task, before and after.
+    """Return each cell's linear probe accuracy on the source task, before and after.
 
-    Only of cells that began with weights which had learned it.
+    Only cells are included that started from weights that had learned that task.
     """
     found = {}
     for identity in verdict.cells if verdict.source else ():

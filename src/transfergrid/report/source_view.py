@@ -1,4 +1,4 @@
-"""Which of several sources hurts: a line for each of them."""
+"""The contributions of several sources, one line each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEGEND = (
 
 
 def shares(found: Sequence[SourceShare]) -> Sheet:
-    """Return what each source adds, a line each."""
+    """Return a sheet with the contribution of each source, one line each."""
     rows = [as_row(share) for share in found]
     return sheet(found, rows, share_columns, lambda symbols: legend(found, symbols), EMPTY)
 
@@ -61,7 +61,7 @@ def _gain(name: str, verdict: Verdict | None) -> dict[str, Any]:
 
 
 def share_columns(symbols: Symbols) -> list[Column[SourceShare]]:
-    """Return the columns of what sources add."""
+    """Return the columns of contributions."""
 
     def gain(verdict: Verdict | None) -> str:
         return symbols.nothing if verdict is None else said.gain(verdict, symbols)
@@ -86,7 +86,7 @@ def share_columns(symbols: Symbols) -> list[Column[SourceShare]]:
 
 
 def legend(found: Sequence[SourceShare], symbols: Symbols = UNICODE) -> str:
-    """Return what a reader must know of what sources add."""
+    """Return the legend of contributions."""
     if not found:
         return ""
     kinds = ", ".join(f"{sign(kind, symbols)} {kind.value}" for kind in Kind)
@@ -94,7 +94,7 @@ def legend(found: Sequence[SourceShare], symbols: Symbols = UNICODE) -> str:
 
 
 def counted(found: Sequence[SourceShare]) -> str:
-    """Say how many sources help and hurt the others."""
+    """Return a sentence with how many sources help or hurt the others."""
     kinds = Counter(share.less.verdict for share in found)
     told = [f"{kinds[kind]} {said.SAID[kind]}" for kind in Kind if kinds[kind]]
     return f"Of {len(found)} times that a source was left out, it {', '.join(told)}."

@@ -1,4 +1,4 @@
-"""How far a grid is, in words and as a table of who does what."""
+"""The progress of a grid, in words and as a table of workers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from transfergrid.report.sheet import Sheet
 from transfergrid.report.words import plural
 
 SHOWN = 8
-"""Digits of an identity that are shown."""
+"""The number of digits shown of a cell's id."""
 SILENT = 30.0
-"""Seconds without a sign of life after which that is said: three beats were missed."""
+"""Seconds without heartbeat after which this is shown: three heartbeats were missed."""
 MOST_GONE = 3
 MOST_REASON = 300
-"""Characters of a reason that are shown."""
+"""The largest number of characters shown of a reason."""
 
 
 def sheet(found: UnderWay, results: str, at: datetime) -> Sheet:
-    """Return what is shown of it in any format.
+    """Return the progress as a sheet for all formats.
 
     Args:
-        found: how far the grid is.
-        results: the folder, as it was typed.
-        at: the time at which it was looked at.
+        found: the progress of the grid.
+        results: the folder as typed.
+        at: the time of the look.
     """
     return Sheet(
         lambda medium: _page(found, results, at),
@@ -53,7 +53,7 @@ def _page(found: UnderWay, results: str, at: datetime) -> Page:
 
 
 def counts(found: UnderWay, results: str, at: datetime) -> list[str]:
-    """Say how many cells stand how, and how quickly they come."""
+    """Return lines on how many cells are in each state, and the rate."""
     study = f"study {found.study}" if found.study else "a grid"
     study = study if found.grids == 1 else plural(found.grids, "grid")
     study = study if found.grids else "no grid, cells that were run alone"
@@ -108,7 +108,7 @@ def _seconds(sign: Sign, at: datetime) -> float | None:
 
 
 def _gone(found: UnderWay) -> list[str]:
-    """Say who is no more, and held cells."""
+    """Return a line on dead processes and the cells they held."""
     if not found.gone:
         return []
     silence = min(sign.silence for sign in found.gone)
@@ -124,7 +124,7 @@ def _gone(found: UnderWay) -> list[str]:
 
 
 def _failed(found: UnderWay, results: str) -> list[str]:
-    """Say what failed of what, with an example each."""
+    """Return lines on the causes of failures, with an example each."""
     if not found.causes:
         return []
     lines = [f"{plural(found.failed, 'cell')} failed:"]
@@ -145,7 +145,7 @@ def _cause(cause: Cause) -> str:
 
 
 def _closing(found: UnderWay, results: str) -> list[str]:
-    """Say what to do now, where nothing is at work."""
+    """Return lines on what to do next, if nothing is running."""
     if found.running:
         return []
     lines = []

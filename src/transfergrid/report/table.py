@@ -1,4 +1,4 @@
-"""The closing table: what helped, what hurt, by how much, and how far that can be trusted."""
+"""The table of gains: what helped, what hurt, by how much, and how reliable that is."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def sheet(
     """Return gains as a sheet.
 
     Args:
-        rows: as `evidence.measured.measuring.measure` orders them.
-        failed: failed cells, each in words and with its reason (`words.told`).
-        skipped: cells that were left out, each in words and with its reason.
-        footer: lines that close it.
+        rows: in the order of `evidence.measured.measuring.measure`.
+        failed: failed cells, each with its label and reason (`words.told`).
+        skipped: cells that were left out, each with its label and reason.
+        footer: the closing lines.
     """
     without = {"failed": list(failed), "left out": list(skipped)}
     footer = list(footer)
@@ -52,7 +52,7 @@ def sheet(
 
 
 def _row(row: Verdict) -> dict[str, Any]:
-    """Return a plain row, ready for JSON; None is what the data cannot tell."""
+    """Return a plain row, ready for JSON; None where the data cannot tell."""
 
     def told(*names: str) -> dict[str, Any]:
         return {name: getattr(row, name) for name in names}
@@ -87,7 +87,7 @@ def _page(
 
 
 def _legend(rows: Sequence[Verdict], notes: Notes, symbols: Symbols) -> Iterator[str]:
-    """Yield what a reader must know to read the numbers, one line of any length each."""
+    """Yield the legend of the numbers, lines of any length."""
     unmarked = f", {symbols.unmarked} not marked" if any(map(_is_unmarked, rows)) else ""
     if any(row.gain is not None for row in rows):
         yield (
@@ -132,7 +132,7 @@ def _style(row: Verdict) -> str:
 
 
 def _score(row: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write mean and spread, as in "93.4 ± 1.2"; a spread is named even where there is none."""
+    """Return mean and sd as text, as in "93.4 ± 1.2"; an unknown sd is shown as such."""
     if row.arm_mean is None:
         return symbols.nothing
     spread = symbols.nothing if row.arm_sd is None else said.number(row.arm_sd, row)
@@ -140,14 +140,14 @@ def _score(row: Verdict, symbols: Symbols = UNICODE) -> str:
 
 
 def _mark(row: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Return where the *uncorrected* interval lies: above zero, under it, or over it.
+    """Return the mark for the *uncorrected* interval: above zero, below it, or around it.
 
-    An interval from seeds alone does not say: with no true gain it misses zero in a fifth of all
-    cases and more, for seeds do not average out the luck of a test set.
+    An interval from seeds alone gets no such mark: without any true gain it misses zero in a fifth
+    of all cases or more, because seeds do not average out the luck of a test set.
     """
     return symbols.unmarked if _is_unmarked(row) else words.side(row.low, row.high, symbols)
 
 
 def _is_unmarked(row: Verdict) -> bool:
-    """Return whether the row's interval is from seeds alone, and speaks of this test set only."""
+    """Return whether the row's interval is from seeds alone, and holds for this test set only."""
     return row.low is not None and row.scope == THIS_TEST_SET

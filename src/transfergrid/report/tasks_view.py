@@ -1,4 +1,4 @@
-"""What learning together gives each task: a line for the target's, and one for the source's."""
+"""The gain of each task from joint learning: a line for the target's and one for the source's."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ LONELY = "Where nothing stands beside alone, run it: strategy=scratch target={na
 
 
 def tasks(found: Sequence[Verdict], chained: bool = False) -> Sheet:
-    """Return a line for each task.
+    """Return a sheet with a line for each task.
 
     Args:
-        found: a verdict on each.
-        chained: whether some were learned in chains, of which there is more to see.
+        found: the verdict on each task.
+        chained: whether some tasks were learned in chains, for which another view exists.
     """
     rows = [as_row(verdict) for verdict in found]
     more = CHAINED if chained else ""
@@ -66,7 +66,7 @@ def task_columns(symbols: Symbols) -> list[Column[Verdict]]:
 
 
 def legend(found: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
-    """Return what a reader must know of gains of tasks."""
+    """Return the legend of the gains of tasks."""
     if not found:
         return ""
     kinds = ", ".join(f"{sign(kind, symbols)} {kind.value}" for kind in Kind)
@@ -75,6 +75,6 @@ def legend(found: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
 
 
 def lonely(found: Sequence[Verdict]) -> str:
-    """Return what to run where a task was not trained alone; empty where each was."""
+    """Return the command for tasks that were not trained alone; empty if all were."""
     names = sorted({verdict.target for verdict in found if not verdict.n})
     return LONELY.format(names=",".join(names)) if names else ""

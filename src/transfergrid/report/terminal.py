@@ -1,4 +1,4 @@
-"""What the terminal, or whatever stands in its place, takes: columns, colours, characters."""
+"""The capabilities of the terminal, or of the file in its place: width, colours, characters."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from transfergrid.report.words import ASCII, UNICODE, Symbols
 
 @dataclass(frozen=True)
 class Terminal:
-    """A place that text is written to; by default standard output.
+    """An output for text; by default standard output.
 
     Args:
-        file: the place.
+        file: the stream.
     """
 
     file: TextIO
 
     @classmethod
     def of(cls, file: TextIO | None = None) -> Terminal:
-        """Return that of a file, by default of standard output as it is now."""
+        """Return the terminal of a file, by default of the current standard output."""
         return cls(file or sys.stdout)
 
     @property
     def width(self) -> int:
-        """Columns; what `COLUMNS` says, or 80, where there is no terminal."""
+        """The number of columns; without a terminal, the value of `COLUMNS`, or 80."""
         from rich.console import Console
 
         return Console(file=self.file).width
 
     @property
     def color(self) -> bool:
-        """Whether it takes colour codes."""
+        """Whether it supports colour codes."""
         from rich.console import Console
 
         return Console(file=self.file).color_system is not None
 
     @property
     def symbols(self) -> Symbols:
-        """The characters of our own that it can show."""
+        """Our own symbols, in the set that it can show."""
         return UNICODE if self._encoding.startswith("utf") else ASCII
 
     @property
@@ -49,5 +49,5 @@ class Terminal:
         return (getattr(self.file, "encoding", None) or "utf-8").lower()
 
     def write(self, text: str) -> None:
-        """Write text; characters that cannot be shown, such as those of a name, become "?"."""
+        """Write text; characters that cannot be encoded, as in a name, become "?"."""
         put(self.file, (coloured if self.color else shown)(text))

@@ -1,4 +1,4 @@
-"""What a reader must know of verdicts: the numbers, the marks, and each note under a letter."""
+"""The legend of verdicts: the numbers, the marks, and each note with its letter."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from transfergrid.report.words import UNICODE, Letters, Symbols
 
 
 class Notes:
-    """The notes of some verdicts: those that all transfer shares, and others under a letter.
+    """The notes of some verdicts: those that all transfer arms share, and others by letter.
 
     Args:
-        verdicts: in the order that they are shown in.
+        verdicts: the verdicts in the order in which they are shown.
     """
 
     def __init__(self, verdicts: Sequence[Verdict]) -> None:
@@ -45,21 +45,21 @@ class Notes:
                 self._letters.letter(note)
 
     def legend(self) -> list[str]:
-        """Return what all share, then what each letter means, a line each."""
+        """Return the shared notes, then the meaning of each letter, one line each."""
         return [*(f"{who}: {note}" for note, who in self.shared.items()), *self._letters.lines()]
 
     def letters(self, verdict: Verdict) -> str:
-        """Return the letters that this verdict bears."""
+        """Return the letters of this verdict's notes."""
         return self._letters.letters(n for n in self._of(verdict) if n not in self.shared)
 
 
 def _is_transfer(verdict: Verdict) -> bool:
-    """Return whether it is about a source, and compared with anything."""
+    """Return whether the verdict is about a source, and has a baseline."""
     return verdict.kind == TRANSFER and bool(verdict.baseline)
 
 
 def _notes(verdicts: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
-    """Return the notes less those that a doubled mark or the header of a group tells."""
+    """Return the function that gives a verdict's notes, less those in marks and headers."""
     alike, usual = _alike(verdicts), words.common_scope(verdicts)
 
     def of(verdict: Verdict) -> list[str]:
@@ -74,7 +74,7 @@ def _notes(verdicts: Sequence[Verdict]) -> Callable[[Verdict], list[str]]:
 
 
 def _alike(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """Return for notes that differ in their numbers alone the one that stands for all of them."""
+    """Return, for notes that differ only in numbers, the one note that replaces all of them."""
     marked: dict[tuple[bool, str], list[Verdict]] = {}
     for verdict in filter(undone, verdicts):
         marked.setdefault((verdict.breaks_by_baseline, verdict.block), []).append(verdict)
@@ -98,9 +98,9 @@ def _shares(values: Sequence[float | None]) -> str:
 def legend(
     verdicts: Sequence[Verdict], correction: str, symbols: Symbols | None = UNICODE
 ) -> list[str]:
-    """Return what a reader must know to read the verdicts, one line of any length each.
+    """Return the legend of the verdicts, lines of any length.
 
-    Without `symbols`, verdicts stand there as words alone.
+    Without `symbols`, verdicts are explained as words only.
     """
     if not verdicts:
         return []
@@ -121,14 +121,14 @@ def legend(
 
 
 def _studies(powers: Sequence[float]) -> str:
-    """Return "8 of 10 studies", and "95 of 100" where tenths do not do."""
+    """Return "8 of 10 studies", or "95 of 100" if tenths are not exact."""
     tenths = all(abs(10 * power - round(10 * power)) < 1e-9 for power in powers)
     size = 10 if tenths else 100
     return f"{' or '.join(f'{size * power:g}' for power in powers)} of {size} studies"
 
 
 def numbers(verdicts: Sequence[Verdict], correction: str = "") -> str:
-    """Say what gains and intervals are, and p where anything was decided by a correction."""
+    """Return the explanation of gains and intervals, and of p if anything was decided."""
     usual = words.common_scope(verdicts)
     block = verdicts[0].block
     covers = f" that covers {words.COVERAGE[usual]}" if usual in words.COVERAGE else ""
@@ -143,13 +143,13 @@ def numbers(verdicts: Sequence[Verdict], correction: str = "") -> str:
 
 
 def marks(verdicts: Sequence[Verdict], symbols: Symbols | None) -> list[str]:
-    """Explain in a line the verdicts that occur; nothing without any."""
+    """Return a line that explains the occurring verdicts; empty without any."""
     if not verdicts:
         return []
     margins = sorted({v.margin for v in verdicts})
     within = (symbols or UNICODE).plus_minus + f"{margins[0]:g}"
     margin = f"{margins[0]:g}"
-    if len(margins) > 1:  # a point is another thing on each target
+    if len(margins) > 1:  # the margin's unit differs by target
         margin = within = "the target's margin"
     hurt = any(v.verdict is Kind.NEGATIVE and v.kind == TRANSFER and v.primary for v in verdicts)
     meanings = {

@@ -1,4 +1,4 @@
-"""The run that ends a grid in a tracker: the table of verdicts, heat maps, counts and an alert."""
+"""The tracker run that closes a grid: the table of verdicts, heat maps, counts and an alert."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from transfergrid.report.html.data import ReportData
 TABLE, HEAT_MAP = "verdicts", "heat_map"
 """Keys of the table and of the heat maps, one for each target and label budget."""
 COUNT = "count/"
-"""What precedes the kinds of verdicts, and the cells, in the keys of their counts."""
+"""The key prefix of the counts of verdicts by kind, and of cells."""
 MORE = (
     *("kind", "primary", "family", "family_size", "metric", "unit", "training", "scope"),
     *("mean", "baseline_mean", "validation", "margin", "beyond_margin", "fragile"),
@@ -41,24 +41,24 @@ MORE = (
     *("break_rate", "collapse_rate_95", "breaks_by_baseline"),
     *("seeds_needed_low", "seeds_needed_high", "seeds_for_harm", "constant"),
 )
-"""Fields of a verdict that the table shows beside `COLUMNS`."""
+"""The fields of a verdict that the table shows in addition to `COLUMNS`."""
 MOST_PICTURES = 24
 SCALE = 2
-"""Pixels of a picture to one of the chart."""
+"""Pixels of the picture per pixel of the chart."""
 MOST_NAMED = 20
-"""Arms that an alert names; it counts the others."""
+"""The largest number of arms named in an alert; further ones are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What is told of a grid beside its verdicts.
+    """What the tracker is told of a grid besides its verdicts.
 
     Args:
-        id: the grid's identity.
+        id: the grid's id.
         study: the study's name, if it has one.
-        declaration: digest of what was declared.
-        cells: how many cells it has.
-        failed: how many of them failed.
+        declaration: digest of the declaration.
+        cells: number of its cells.
+        failed: number of its failed cells.
     """
 
     id: str
@@ -71,20 +71,20 @@ class Judged:
 def report_verdicts(
     verdicts: Sequence[Verdict], tracking: Config, ledger: Ledger, grid: Judged
 ) -> None:
-    """Tell the tracker of one look at a grid's verdicts, in a run of its own; never raises.
+    """Report one look at a grid's verdicts to the tracker, as a run of its own; never raises.
 
     Args:
-        verdicts: all of them, placebos and exploratory baselines included; if all are of single
-            seeds there is nothing to tell.
-        tracking: config of the tracker.
-        ledger: holds the cells.
-        grid: what they are the verdicts of.
+        verdicts: all verdicts, including placebos and exploratory baselines; if all are about
+            single seeds, nothing is reported.
+        tracking: the tracker's config.
+        ledger: the ledger with the cells.
+        grid: the grid of the verdicts.
     """
     try:
         tracker = build(tracking)
         if any(v.n > 1 for v in verdicts) and not isinstance(tracker, NoTracker):
             _report(verdicts, SafeTracker(tracker), ledger, grid)
-    except Exception as error:  # the verdicts are in the ledger, and shown
+    except Exception as error:  # the verdicts are stored and shown anyway
         warn(f"verdicts are not tracked: {type(error).__name__}: {as_line(error)}")
 
 
@@ -98,7 +98,7 @@ def _report(
 
 
 def run_card(verdicts: Sequence[Verdict], ledger: Ledger, grid: Judged) -> RunCard:
-    """Return what a tracker is told of a look before it starts; a new id for every look."""
+    """Return the run card of a look; every look has a new id."""
     name = grid.study or grid.id
     kinds = {"source": "sources", "strategy": "strategies", "target": "targets"}
     names = {
@@ -119,7 +119,7 @@ def run_card(verdicts: Sequence[Verdict], ledger: Ledger, grid: Judged) -> RunCa
 
 
 def table(verdicts: Sequence[Verdict], ledger: Ledger) -> tuple[list[str], list[list[Any]]]:
-    """Return columns and rows; `group` is that of the cells' runs, None if they are elsewhere."""
+    """Return columns and rows; `group` is the W&B group of the cells' runs, None if unknown."""
     columns = [*COLUMNS, *MORE]
     rows = [
         [_group(verdict, ledger), *(_plain(name, getattr(verdict, name)) for name in columns)]
@@ -139,14 +139,14 @@ def _group(verdict: Verdict, ledger: Ledger) -> str | None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a value as a table takes it: one type to a column."""
+    """Return a value as a table accepts it: one type per column."""
     if name in ("labels", "verdict"):
         return str(value)
     return "; ".join(value) if isinstance(value, tuple) else value
 
 
 def summary_of(verdicts: Sequence[Verdict], grid: Judged) -> dict[str, Any]:
-    """Count what the headline speaks of: transfer over primary baselines, without placebos."""
+    """Return the counts of verdicts: transfer over primary baselines, without placebos."""
     told = verdict_words.headline(verdicts)
     kinds = Counter(verdict.verdict for verdict in told)
     counts = {kind.key: kinds[kind] for kind in Kind}
@@ -190,17 +190,17 @@ def _line(verdict: Verdict) -> str:
 def _pictures(verdicts: Sequence[Verdict]) -> dict[str, list[tuple[str, bytes]]]:
     try:
         return {HEAT_MAP: heat_maps(verdicts)}
-    except Exception as error:  # a library that is missing or too old: the table is told anyway
+    except Exception as error:  # a library is missing or too old: the table is sent anyway
         warn(f"no heat map of the verdicts: {type(error).__name__}: {error}")
         return {}
 
 
 def heat_maps(verdicts: Sequence[Verdict]) -> list[tuple[str, bytes]]:
-    """Draw gains over primary baselines, source by strategy.
+    """Return heat maps of gains over primary baselines, source by strategy.
 
     Returns:
         A caption and a PNG for each target and label budget, the first `MOST_PICTURES` of them; all
-        are of one size, as W&B wants them.
+        have the same size, as W&B requires.
     """
     shown = [verdict for verdict in verdicts if verdict.primary and verdict.gain is not None]
     if not shown:
@@ -212,7 +212,7 @@ def heat_maps(verdicts: Sequence[Verdict]) -> list[tuple[str, bytes]]:
 
 
 def _of_one_size(pictures: Sequence[bytes]) -> list[bytes]:
-    """Widen PNGs with white, to the right and below, to the size of the largest."""
+    """Return PNGs padded with white, right and below, to the size of the largest."""
     from PIL import Image
 
     opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]

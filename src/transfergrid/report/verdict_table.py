@@ -1,4 +1,4 @@
-"""The table of verdicts: what helped, what hurt, what made no difference, what nobody can tell."""
+"""The table of verdicts: what helped, what hurt, what made no difference, what is undecided."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def sheet(
     """Return verdicts as a sheet.
 
     Args:
-        verdicts: as `judge` orders them: by target, labels and baseline.
-        footer: lines that close it, such as the study's declaration and failed cells.
-        correction: what `Rules.correction` was, to be named.
+        verdicts: in the order of `judge`: by target, labels and baseline.
+        footer: the closing lines, such as the study's declaration and failed cells.
+        correction: the value of `Rules.correction`, to be named.
     """
     footer = list(footer)
     return Sheet(
@@ -58,7 +58,7 @@ def sheet(
 
 
 def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Return plain rows, ready for JSON or a data frame; None is what the data cannot tell."""
+    """Return plain rows, ready for JSON or a data frame; None where the data cannot tell."""
     return [verdict.as_dict() for verdict in verdicts]
 
 
@@ -88,12 +88,13 @@ def tables(
     """Return a table for each target and label budget, a group of rows for each baseline.
 
     Args:
-        rows: in order.
-        notes: that they bear.
-        columns: returns the columns; that of seeds is left out where all rows have as many.
-        medium: what they are written for.
-        seeds: returns the seeds of a row.
-        correction: what `Rules.correction` was; empty where nothing was decided.
+        rows: the rows, in order.
+        notes: the notes of the rows.
+        columns: returns the columns; the column of seeds is omitted if all rows have the same
+            number.
+        medium: the output format.
+        seeds: returns the number of seeds of a row.
+        correction: the value of `Rules.correction`; empty if nothing was decided.
     """
     sections = words.sections(rows)
     s = medium.symbols
@@ -115,7 +116,7 @@ def tables(
 
 
 def _groups(group: Sequence[Verdict], correction: str, medium: Medium) -> Iterator[Group[Verdict]]:
-    """Yield the family, then what is compared with the same baseline and belongs to no family."""
+    """Yield the family, then the other arms over the same baseline, which belong to no family."""
     if not group[0].baseline:
         yield Group(group)
         return
@@ -160,7 +161,7 @@ def _columns(notes: Notes, medium: Medium) -> list[Column[Verdict]]:
     heads = {MARKDOWN: "gain [95 %, uncorrected]", LATEX: r"gain [95\,\%]"}
     return [
         *names(symbols),
-        # set to the right, scores and p are seldom as wide as their columns
+        # right-aligned, scores and p seldom fill their columns
         Column("score", lambda v: said.score(v, symbols), right, gap=1),
         Column("n", lambda v: str(v.n), right, heads={LATEX: "$n$"}),
         Column("gain", gain, number, heads=heads, style=_style),

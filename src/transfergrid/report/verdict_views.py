@@ -1,4 +1,4 @@
-"""Verdicts seen from the side: what flips them, what hides in their parts, what came with them."""
+"""Side views of verdicts: what flips them, gains within parts, and side effects."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ Of = Callable[[Item], Verdict]
 """Returns the verdict that a row is about."""
 Columns = Callable[[Symbols], Sequence[Column[Item]]]
 Way = tuple[Verdict, str, Verdict]
-"""A verdict, how else one may look, and the verdict that it then is."""
+"""A verdict, the changed analysis, and the verdict with it."""
 NARROW = (TERMINAL, MARKDOWN, LATEX)
 EFFECTS = ("calibration", "overfitting", "forgetting")
 ON_PAGE = {"calibration": "calibration error", "overfitting": "overfitting gap"}
 
 
 def flips(found: Sequence[Flip]) -> Sheet:
-    """Return the comparisons whose verdict flips, a line for each way in which it does."""
+    """Return a sheet of the verdicts that flip, one line for each way."""
     pairs = ways_of(found)
     rows = [
         {
@@ -80,7 +80,7 @@ def ways_of(found: Sequence[Flip]) -> list[Way]:
 
 
 def flip_columns(symbols: Symbols) -> list[Column[Way]]:
-    """Return the columns of flips: on the page in words, and with the other gain's interval."""
+    """Return the columns of flips: on the HTML page in words, with the other gain's interval."""
 
     def flip(pair: Way) -> str:
         return " to ".join(sign(verdict.verdict, symbols) for verdict in pair[::2])
@@ -97,12 +97,12 @@ def flip_columns(symbols: Symbols) -> list[Column[Way]]:
 
 
 def flips_legend(symbols: Symbols = UNICODE) -> str:
-    """Return what a reader must know to read the flips."""
+    """Return the legend of the flips."""
     return FLIPS.format(kinds=", ".join(_kind(kind, symbols) for kind in Kind))
 
 
 def parts(found: Sequence[Verdict]) -> Sheet:
-    """Return gains within classes or groups, a line each."""
+    """Return a sheet of gains within classes or groups, one line each."""
     told = {"part": "group", "items": "items", "arm": "mean", "baseline_score": "baseline_mean"}
     told |= {name: name for name in ("gain", "low", "high", "p", "p_corrected")}
     rows = [
@@ -132,13 +132,13 @@ def part_columns(symbols: Symbols) -> list[Column[Verdict]]:
 
 
 def parts_legend(parts: Sequence[Verdict]) -> str:
-    """Return what a reader must know of gains within parts: of accuracy, or of an error."""
+    """Return the legend of gains within parts: in accuracy, or in an error metric."""
     of = dict.fromkeys(part.metric for part in parts)
     return PARTS.format(what=" or ".join(of), units=gains_in(parts))
 
 
 def beside(found: Iterable[SideEffects]) -> Sheet:
-    """Return what came with each gain, a line for each comparison."""
+    """Return a sheet of side effects, one line for each comparison."""
     listed = [effects for effects in found if effects.verdict.n]
     rows = [
         {
@@ -154,12 +154,12 @@ def beside(found: Iterable[SideEffects]) -> Sheet:
 
 
 def _of_numbers(found: Sequence[SideEffects]) -> bool:
-    """Return whether all labels are numbers: only what has probabilities is calibrated."""
+    """Return whether all labels are numbers: then there are no probabilities to calibrate."""
     return bool(found) and all(is_of_numbers(effects.verdict.metric) for effects in found)
 
 
 def beside_columns(found: Sequence[SideEffects]) -> Columns[SideEffects]:
-    """Return what gives the columns of what came with gains."""
+    """Return the function that returns the columns of side effects."""
     told = EFFECTS[1:] if _of_numbers(found) else EFFECTS
 
     def columns(symbols: Symbols) -> list[Column[SideEffects]]:
@@ -176,7 +176,7 @@ def beside_columns(found: Sequence[SideEffects]) -> Columns[SideEffects]:
 
 
 def _changes(kind: str, symbols: Symbols) -> list[Column[SideEffects]]:
-    """Return the columns of a change: on the page with the ends of its interval."""
+    """Return the columns of a change: on the HTML page with the ends of its interval."""
 
     def short(effects: SideEffects) -> str:
         return change_told(effects, kind, symbols) or symbols.nothing
@@ -197,7 +197,7 @@ def sheet(
     legend: Callable[[Symbols], str],
     empty: str = "",
 ) -> Sheet:
-    """Return a view of one table, whose names stand above their rows where there is little room."""
+    """Return a sheet with one table, whose names move above their rows in a narrow terminal."""
 
     def page(medium: Medium) -> Page:
         tables = [Table(columns(medium.symbols), [Group(found)])] if found else []
@@ -223,12 +223,12 @@ def names(of: Of[Item], symbols: Symbols = UNICODE) -> list[Column[Item]]:
 
 
 def outcome(of: Of[Item], head: str = "verdict") -> Column[Item]:
-    """Return the page's column of a verdict, as mark and word."""
+    """Return the HTML page's column of a verdict, as mark and word."""
     return Column(head, lambda row: said.called(of(row).verdict), formats=(HTML,))
 
 
 def gain_on_page(of: Of[Item], head: str = "gain") -> Column[Item]:
-    """Return the page's column of a gain with its interval."""
+    """Return the HTML page's column of a gain with its interval."""
 
     def gain(row: Item) -> str:
         return f"{said.gain(of(row))} {said.interval(of(row))}".rstrip()
@@ -246,9 +246,9 @@ def _kind(kind: Kind, symbols: Symbols) -> str:
 
 
 def change_told(effects: SideEffects, kind: str, symbols: Symbols, *, whole: bool = False) -> str:
-    """Write a change, if there is one, with half its interval or the `whole` of it.
+    """Return a change as text, with half its interval or the `whole` of it; empty if unknown.
 
-    Overfitting is in the unit of the scores, what is of shares in points.
+    Overfitting is in the unit of the scores; the other changes are in points.
     """
     change: Change | None = getattr(effects, kind)
     if change is None or change.change is None:

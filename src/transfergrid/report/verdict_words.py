@@ -1,7 +1,7 @@
-"""How verdicts are put into words, the same in every output.
+"""The wording of verdicts, the same in every output.
 
-The words *negative transfer* stand for a negative verdict over the primary baseline and for nothing
-else: not for an interval under zero, not for one seed, not for a placebo.
+The words *negative transfer* mean a negative verdict over the primary baseline and nothing else:
+not an interval below zero, not one seed, not a placebo.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MARKS = {
     Kind.GAIN_RULED_OUT: "◄<",
     Kind.UNDECIDED: "??",
 }
-"""Of each kind, the mark among all characters and among ASCII ones."""
+"""The mark of each kind, in Unicode and in ASCII."""
 SAID = {
     Kind.POSITIVE: "helped",
     Kind.NEGATIVE: "hurt",
@@ -36,36 +36,36 @@ SAID = {
     Kind.GAIN_RULED_OUT: "gain ruled out",
     Kind.UNDECIDED: "undecided",
 }
-"""What each verdict is called on the page."""
+"""The name of each verdict on the page."""
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini-Hochberg", "none": "uncorrected"}
 APART = {PLACEBO: "placebos", CONTROL: "controls, without any source"}
-"""What is shown below a family, for it is no part of it."""
+"""The headings of arms that are shown below a family and are not part of it."""
 
 
 def sign(kind: Kind, symbols: Symbols = UNICODE) -> str:
-    """Return a kind of verdict as a character."""
+    """Return the mark of a kind of verdict."""
     return _MARKS[kind][symbols is ASCII]
 
 
 def mark(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Return the verdict as a character, twice where the whole interval lies past the margin."""
+    """Return a verdict's mark, doubled if the whole interval lies beyond the margin."""
     character = sign(verdict.verdict, symbols)
     past = verdict.beyond_margin and verdict.verdict in (Kind.POSITIVE, Kind.NEGATIVE)
     return character * 2 if past else character
 
 
 def called(kind: Kind) -> str:
-    """Return mark and word as on the page, as in "▲ helped"."""
+    """Return mark and word as on the page, such as "▲ helped"."""
     return f"{sign(kind)} {SAID[kind]}"
 
 
 def outcome(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Return mark and word, as in "▲ positive"."""
+    """Return mark and word, such as "▲ positive"."""
     return f"{mark(verdict, symbols)} {verdict.verdict}"
 
 
 def number(value: float, verdict: Verdict, signed: bool = False) -> str:
-    """Write a score or gain, with so many decimals as `digits` says."""
+    """Return a score or gain as text, with the number of decimals from `digits`."""
     places, size = digits(verdict), abs(verdict.baseline_mean or 0.0) or _largest(verdict)
     if is_of_numbers(verdict.metric) and size and not 1e-6 <= size < 1e7:
         return f"{value + 0.0:{'+' if signed else ''}.3e}"
@@ -75,10 +75,10 @@ def number(value: float, verdict: Verdict, signed: bool = False) -> str:
 
 
 def digits(verdict: Verdict) -> int:
-    """Return how many decimals are shown: one in per cent or among numbers from ten on, else three.
+    """Return the number of decimals: one in per cent or for numbers from ten on, else three.
 
-    They are the same for all numbers of a verdict; where labels are numbers also for all arms over
-    one baseline, whose error says how many there are.
+    It is the same for all numbers of a verdict. In regression it is also the same for all arms over
+    one baseline, and follows from the baseline's error.
     """
     largest = _largest(verdict)
     if is_of_numbers(verdict.metric):
@@ -87,9 +87,10 @@ def digits(verdict: Verdict) -> int:
 
 
 def is_beyond_any(gain: float, verdict: Verdict) -> bool:
-    """Return whether no gain is so large: in per cent, or beside a score in a unit of its own.
+    """Return whether a gain is impossibly large in per cent, or beside a score in its own unit.
 
-    That is ten times the score; of two seeds, which tell nearly nothing of their noise, once.
+    The limit is ten times the score; with two seeds, which tell almost nothing about their noise,
+    the score itself.
     """
     times = 1 if verdict.n == 2 else 10
     most = words.MOST if verdict.unit == "%" else times * (_largest(verdict) or 1e-9)
@@ -102,25 +103,25 @@ def _largest(verdict: Verdict) -> float:
 
 
 def counted(verdict: Verdict) -> str:
-    """Count the seeds of a verdict in words, as in "two seeds"."""
+    """Return the number of seeds of a verdict in words, as in "two seeds"."""
     count = {1: "one", 2: "two", 3: "three"}.get(verdict.n, str(verdict.n))
     return f"{count} {verdict.block}{'s' if verdict.n != 1 else ''}"
 
 
 def score(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write the arm's mean score."""
+    """Return the arm's mean score as text."""
     return symbols.nothing if verdict.mean is None else number(verdict.mean, verdict)
 
 
 def gain(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write the gain alone, as in "+2.1"."""
+    """Return the gain as text, without its interval, as in "+2.1"."""
     if verdict.gain is None:
         return symbols.nothing
     return number(verdict.gain, verdict, signed=True)
 
 
 def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Write the gain's uncorrected interval, as in "[+0.3, +3.9]"; empty without a gain."""
+    """Return the gain's uncorrected interval, as in "[+0.3, +3.9]"; empty without a gain."""
     if verdict.gain is None:
         return ""
     ends = words.ends(verdict.low, verdict.high, verdict.unit, verdict.se)
@@ -136,7 +137,7 @@ def interval(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
 
 
 def p_value(value: float | None, symbols: Symbols = UNICODE) -> str:
-    """Write a p value without its zero, as in ".013"."""
+    """Return a p value as text without leading zero, as in ".013"."""
     if value is None:
         return symbols.nothing
     if value < 0.001:
@@ -145,14 +146,14 @@ def p_value(value: float | None, symbols: Symbols = UNICODE) -> str:
 
 
 def source(verdict: Verdict, symbols: Symbols = UNICODE) -> str:
-    """Name the source, or else the architecture in brackets."""
+    """Return the source's name, or else the architecture in brackets."""
     if verdict.source:
         return verdict.source
     return f"({verdict.architecture})" if verdict.architecture else symbols.nothing
 
 
 def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
-    """Split a section by baseline and architecture; what is no transfer comes last in each."""
+    """Return a section split by baseline and architecture; placebos and controls come last."""
     found: dict[tuple[str, str | None], list[Verdict]] = {}
     for verdict in section:
         found.setdefault((verdict.baseline, verdict.architecture), []).append(verdict)
@@ -161,7 +162,7 @@ def groups(section: Sequence[Verdict]) -> list[list[Verdict]]:
 
 
 def title(section: Sequence[Verdict], seeds: Sequence[int]) -> tuple[str, ...]:
-    """Name a section: target, labels, metric, the seeds that its arms have, and test items."""
+    """Return the title of a section: target, labels, metric, number of seeds, and test items."""
     first = section[0]
     items = _range([v.items for v in section if v.items > 1])
     return (
@@ -180,16 +181,16 @@ def _items(section: Sequence[Verdict], count: str) -> str:
 
 
 def beside(section: Sequence[Verdict]) -> str:
-    """Say what arms without any network score, as in "beside: majority 9.9"; empty without any."""
+    """Return the scores of arms without a network, as in "beside: majority 9.9", or nothing."""
     means = [f"{name} {number(mean, section[0])}" for name, mean in section[0].beside]
     return f"beside: {', '.join(means)}" if means else ""
 
 
 def resolution(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
-    """Say beside the margin what test items alone leave of the intervals, of any number of seeds.
+    """Return the margin, and the half-width of intervals that test items alone would leave.
 
     As in "margin 3; 200 test items alone leave ±2.6 (2.1 to 3.4)": the median of the rows, and
-    their ends where these differ; empty where no interval covers test items.
+    their smallest and largest value if these differ. Empty if no interval covers test items.
     """
     rows = [v for v in section if v.items_floor is not None]
     if not rows:
@@ -204,7 +205,7 @@ def resolution(section: Sequence[Verdict], symbols: Symbols = UNICODE) -> str:
 
 
 def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE) -> str:
-    """Name what a group is compared with, and the family that it is corrected in, if it is."""
+    """Return the header of a group: its baseline and, if corrected, its family."""
     first = group[0]
     family = [v for v in group if v.kind == TRANSFER]
     over = f"over {baseline(group)}" if correction else f"gain over {baseline(group)}"
@@ -222,7 +223,7 @@ def header(group: Sequence[Verdict], correction: str, symbols: Symbols = UNICODE
 
 
 def baseline(group: Sequence[Verdict]) -> str:
-    """Name the baseline with its mean score, or with their range over the group."""
+    """Return the baseline's name with its mean score, or the range of its scores in the group."""
     unit = group[0].unit
     found = [(v.baseline_mean, v) for v in group if v.baseline_mean is not None]
     means = [number(mean, verdict) for mean, verdict in sorted(found, key=lambda pair: pair[0])]
@@ -236,13 +237,13 @@ def _range(values: Sequence[int]) -> str:
 
 
 def headline(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return those that a grid's counts speak of: transfer, over primary baselines if any is."""
+    """Return the verdicts that a grid's counts cover: transfer, over primary baselines if any."""
     transfer = [v for v in verdicts if v.kind == TRANSFER and v.n]
     return [v for v in transfer if v.primary] or transfer
 
 
 def not_compared(verdicts: Sequence[Verdict]) -> list[str]:
-    """Say in one line which arms have no seed in common with their baseline, if there are any."""
+    """Return a line on the arms without a common seed with their baseline, if there are any."""
     left = [verdict for verdict in verdicts if not verdict.n]
     if not left:
         return []
@@ -258,9 +259,10 @@ def _named(verdict: Verdict) -> str:
 
 
 def kept(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return the differences that stand when all comparisons are corrected at once.
+    """Return the differences that remain when all comparisons are corrected at once.
 
-    By Benjamini and Hochberg (1995) over every comparison of `headline`, each at its own level.
+    The correction is by Benjamini and Hochberg (1995) over all comparisons of `headline`, each
+    tested at its own level.
     """
     tested = [(v, v.p) for v in headline(verdicts) if v.p is not None]
     if not tested:
@@ -274,7 +276,7 @@ def kept(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:
-    """Count the verdicts of a whole grid in a sentence; empty if there is no comparison."""
+    """Return a sentence with the counts of a grid's verdicts; empty if there is no comparison."""
     told = headline(verdicts)
     if not told:
         return ""
@@ -296,7 +298,7 @@ def summary(verdicts: Iterable[Verdict]) -> str:
 def _overall(told: Sequence[Verdict]) -> str:
     found = sum(v.verdict in (Kind.POSITIVE, Kind.NEGATIVE) for v in told)
     if not found or len({v.family for v in told}) < 2:
-        return ""  # one family: its own correction is that of the whole
+        return ""  # with one family, its own correction already covers all
     these = "this difference" if found == 1 else f"these {found} differences"
     return f"; of {these}, BH over all {len(told):,} comparisons at once keeps {len(kept(told))}"
 

@@ -1,4 +1,4 @@
-"""How numbers, arms and warnings are put into words, the same in every output."""
+"""The wording of numbers, arms and warnings, the same in every output."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from transfergrid.records.record import Metric, Record
 
 End = TypeVar("End")
 Told = tuple[str, str]
-"""A cell in words, and the reason why it has no result."""
+"""A cell's label, and the reason why it has no result."""
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """The few characters beyond letters and digits."""
+    """The special characters that outputs use."""
 
     up: str = "↑"
     down: str = "↓"
-    """The sides of zero that an uncorrected interval lies on; verdicts have marks of their own."""
+    """Marks for an uncorrected interval above or below zero; verdicts have their own marks."""
     covers: str = "·"
     unmarked: str = "○"
     plus_minus: str = "±"
@@ -50,14 +50,14 @@ ASCII = Symbols("^", "v", ".", "o", "+-", "-", "~", "|", "x", "-")
 
 
 def number(value: float, unit: str, signed: bool = False) -> str:
-    """Write a score or gain: points with one decimal, others with three; never a negative zero.
+    """Return a score or gain as text: points with one decimal, others with three; never "-0.0".
 
-    Of units of their own, in which scores may be of any size, small ones have three digits that
-    say something, and large ones no decimals.
+    Scores in a unit of their own may have any size: small ones get three significant digits, and
+    large ones no decimals.
     """
     sign, own = "+" if signed else "", unit != "%"
     if abs(value) >= (10_000_000 if own else 10_000):
-        return f"{value:{sign}.0e}"  # an interval that says nothing, told in short
+        return f"{value:{sign}.0e}"  # an uninformative interval, abbreviated
     if own and 0 < abs(value) < 0.001:
         return f"{value:{sign}.3g}"
     digits = 1 if not own else (0 if abs(value) >= 1_000 else 3)
@@ -65,9 +65,9 @@ def number(value: float, unit: str, signed: bool = False) -> str:
 
 
 def digits_of(largest: float) -> int:
-    """Return with how many decimals scores in a unit of their own are shown, up to this size.
+    """Return the number of decimals for scores in a unit of their own, up to this size.
 
-    Three from 0.1 to 10, else as many as leave four digits that say something.
+    Three from 0.1 to 10, otherwise enough for four significant digits.
     """
     if not 0 < largest < math.inf or 0.1 <= largest < 10:
         return 3
@@ -75,19 +75,19 @@ def digits_of(largest: float) -> int:
 
 
 MOST = 100.0
-"""Points that two scores in per cent can differ by."""
+"""The largest difference of two scores in per cent."""
 
 
 def ends(
     low: float | None, high: float | None, unit: str, se: float | None = None
 ) -> tuple[float, float] | None:
-    """Return the ends of a gain's interval as they are shown: no wider than the metric allows.
+    """Return the ends of a gain's interval for display: no wider than the metric allows.
 
     Args:
-        low: as computed; None where it is wider than anything, or where there is none.
+        low: the computed end; None if the interval is practically infinite, or does not exist.
         high: likewise.
-        unit: of the gain; per cent cannot differ by more than `MOST`.
-        se: the standard error, without which there is no interval.
+        unit: the gain's unit; per cent cannot differ by more than `MOST`.
+        se: the standard error; without it there is no interval.
     """
     if low is None or high is None:
         return (-MOST, MOST) if unit == "%" and se is not None else None
@@ -95,12 +95,12 @@ def ends(
 
 
 def bracketed(shown: tuple[End, End] | None, write: Callable[[End], str]) -> str:
-    """Write the ends of an interval, as in "[+0.3, +3.9]"; empty where there are none."""
+    """Return the ends of an interval as text, as in "[+0.3, +3.9]"; empty without ends."""
     return f"[{', '.join(map(write, shown))}]" if shown else ""
 
 
 def scored(record: Record) -> str:
-    """Write a cell's score, as in "93.4 %", or in the metric's own unit."""
+    """Return a cell's score as text, as in "93.4 %", or in the metric's own unit."""
     if record.score is None:
         return "not defined"
     mark = unit(record.metric)
@@ -108,13 +108,13 @@ def scored(record: Record) -> str:
 
 
 def gained(gain: float, metric: Metric) -> str:
-    """Write the gain of a cell, as in "+2.1 points", or in the metric's own unit."""
+    """Return the gain of a cell as text, as in "+2.1 points", or in the metric's own unit."""
     mark = unit(metric)
     return number(gain, mark, signed=True) + (" points" if mark else f" in {metric.name}")
 
 
 def side(low: float | None, high: float | None, symbols: Symbols = UNICODE) -> str:
-    """Return where an interval lies: above zero, under it, or over it."""
+    """Return the mark for where an interval lies: above zero, below it, or around it."""
     if low is None or high is None:
         return " "
     if low > 0:
@@ -123,12 +123,12 @@ def side(low: float | None, high: float | None, symbols: Symbols = UNICODE) -> s
 
 
 def seconds(value: float) -> str:
-    """Write a cost in seconds with two or more digits."""
+    """Return seconds as text with two or more digits."""
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 class InUnit(Protocol):
-    """What is in a unit of its metric: verdicts and curves."""
+    """Objects with a metric and a unit: verdicts and curves."""
 
     @property
     def metric(self) -> str: ...  # noqa: D102
@@ -137,7 +137,7 @@ class InUnit(Protocol):
 
 
 def in_units(rows: Iterable[InUnit]) -> str:
-    """Say what gains are in: points, the metric's own unit, or one of these by target."""
+    """Return the unit of gains in words: points, the metric's own unit, or one by target."""
     units = {row.unit for row in rows}
     if units <= {"%"}:
         return "points"
@@ -146,13 +146,13 @@ def in_units(rows: Iterable[InUnit]) -> str:
 
 
 def gains_in(rows: Iterable[InUnit]) -> str:
-    """Say what gains are in, as words that follow a noun, as in "the gain in points"."""
+    """Return the unit of gains as words after a noun, as in "the gain in points"."""
     told = in_units(rows)
     return told if told.startswith("in ") else f"in {told}"
 
 
 def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
-    """Write the label budget of a section (see `budget`), and no more labels than there were."""
+    """Return a section's label budget in words (see `budget`), or the labels that it really got."""
     counts = counts or str(getattr(section[0], "labels_are", "class"))
     got = [one.labels_got for one in section if one.labels_got]
     if not got:
@@ -163,7 +163,7 @@ def labels_of(section: Sequence[Verdict], counts: str | None = None) -> str:
 
 
 def budget(labels: Labels, counts: str = "class") -> str:
-    """Write a label budget, which counts those of a "class", the "total" or "percent" of all."""
+    """Return a label budget in words; it counts labels per "class", the "total" or "percent"."""
     if labels == "all":
         return "all target labels"
     if labels == 0:
@@ -178,19 +178,19 @@ def _of(counts: str) -> str:
 
 
 def plural(count: int | str, what: str) -> str:
-    """Count things, as in "1 seed", "5 to 10 seeds" and "1,000 seeds"."""
+    """Return a count with its noun, as in "1 seed", "5 to 10 seeds" and "1,000 seeds"."""
     told = f"{count:,}" if isinstance(count, int) else count
     return f"{told} {what}{'' if told == '1' else 's'}"
 
 
 def metric(row: InUnit) -> str:
-    """Write the metric with its unit."""
+    """Return the metric in words, with its unit."""
     name = row.metric.replace("_", " ")
     return f"{name} in {row.unit}" if row.unit else name
 
 
 def cut_texts(rows: Sequence[Verdict]) -> list[str]:
-    """Return a line for each target some of whose texts a model was shown in part only."""
+    """Return a line for each target with texts that were truncated for the model."""
     most: dict[str, int] = {}
     for row in rows:
         if row.remarks.cut_texts:
@@ -203,7 +203,7 @@ def cut_texts(rows: Sequence[Verdict]) -> list[str]:
 
 
 def no_validation(rows: Sequence[Verdict]) -> list[str]:
-    """Return a line for each target of which nothing could validate, though labels were enough."""
+    """Return a line for each target without validation although there were enough labels."""
     found = {
         row.target.removesuffix(in_group(row.group)): row.remarks.no_validation
         for row in rows
@@ -227,7 +227,7 @@ def untested(rows: Sequence[Verdict]) -> list[str]:
 
 
 def pairs(rows: Sequence[Verdict]) -> list[str]:
-    """Return a line for each source and target whose classes, or their shares, are not the same."""
+    """Return a line for each source and target that differ in classes or class shares."""
     found = {
         (row.source or "the source", row.target.removesuffix(in_group(row.group))): row.remarks.pair
         for row in rows
@@ -243,13 +243,13 @@ UNKNOWN_AS_ONE = "; classes that the source lacks are scored as one"
 
 
 def some(names: Sequence[str], most: int = 4, between: str = ", ") -> str:
-    """Name the first of many, and count the others."""
+    """Return the first of many names, and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return between.join(names[:most]) + more
 
 
 def in_group(name: str | None) -> str:
-    """Return what a target's name bears where a row is about one group of its test items."""
+    """Return the suffix of a target's name in rows about one group of its test items."""
     return "" if name is None else f" in {name}"
 
 
@@ -260,12 +260,12 @@ GROUPS = (
 
 
 def cell(one: AnyCell) -> str:
-    """Name a cell in a line."""
+    """Return a cell's name in one line."""
     return f"{arm(one)}, seed={one.seed}"
 
 
 def arm(one: AnyCell) -> str:
-    """Name a cell's arm in a line."""
+    """Return the name of a cell's arm in one line."""
     source = one.names.source or one.names.architecture
     told = f"{source} {one.names.strategy}" if source else one.names.strategy
     return f"{told} on {one.names.target}, labels={one.labels}"
@@ -278,7 +278,7 @@ COVERAGE = {
     THIS_MODEL: "new test items for these single models only",
     THESE_MODELS: "new test items for these deterministic models",
 }
-"""By scope, what an interval covers."""
+"""What an interval covers, by scope."""
 
 
 def common_scope(rows: Sequence[Verdict]) -> str | None:
@@ -294,13 +294,13 @@ CHECKPOINTS = (
 
 
 class Letters:
-    """Notes, each under a letter that is given at its first use: a, b, ..., z, aa, ab, ..."""
+    """Notes, each with a letter assigned at its first use: a, b, ..., z, aa, ab, ..."""
 
     def __init__(self) -> None:
         self._letters: dict[str, str] = {}
 
     def letter(self, note: str) -> str:
-        """Return the letter of a note, empty if there is none to make."""
+        """Return the letter of a note; empty if the note is empty."""
         return self._letters.setdefault(note, _letter(len(self._letters))) if note else ""
 
     def letters(self, notes: Iterable[str]) -> str:
@@ -309,7 +309,7 @@ class Letters:
         return (" " if any(len(letter) > 1 for letter in own) else "").join(own)
 
     def lines(self) -> list[str]:
-        """Return what each letter means, a line each."""
+        """Return the meaning of each letter, one line each."""
         return [f"{letter}: {note}" for note, letter in self._letters.items()]
 
 
@@ -319,7 +319,7 @@ def _letter(position: int) -> str:
 
 
 def short_labels(rows: Sequence[Verdict], most: int = 4) -> str:
-    """Say which classes have fewer labels than asked for; empty if none has."""
+    """Return a note on classes with fewer labels than requested; empty if none has."""
     short = {name: counts for row in rows for name, counts in row.remarks.short.items()}
     told = [f"{name} {got} of {asked}" for name, (asked, got) in list(short.items())[:most]]
     more = [f"{len(short) - most} more"] if len(short) > most else []
@@ -327,17 +327,17 @@ def short_labels(rows: Sequence[Verdict], most: int = 4) -> str:
 
 
 def sections(rows: Iterable[Verdict]) -> list[list[Verdict]]:
-    """Split rows, as `measure` and `judge` order them, by target and label budget."""
+    """Return rows, in the order of `measure` or `judge`, split by target and label budget."""
     return [list(part) for _, part in groupby(rows, key=lambda row: (row.target, row.labels))]
 
 
 def told(failures: Iterable[Record]) -> list[Told]:
-    """Put failed cells into words."""
+    """Return failed cells in words, with their reasons."""
     return [(cell(record), record.reason or "no reason recorded") for record in failures]
 
 
 def told_anew(failures: Iterable[Record]) -> list[Told]:
-    """Put cells into words that failed as they were run anew, beside others that failed."""
+    """Return in words the cells that failed when they were run again."""
     anew = "run anew, and its earlier record counts"
     return [(name, f"{anew}: {why}") for name, why in told(failures)]
 
@@ -345,13 +345,13 @@ def told_anew(failures: Iterable[Record]) -> list[Told]:
 def without_result(
     what: str, cells: Sequence[Told], symbols: Symbols = UNICODE, kind: str = "cell"
 ) -> list[str]:
-    """Return how many cells, or arms, have no result, and why; nothing where all have one."""
+    """Return lines on how many cells, or arms, have no result, and why; empty if all have one."""
     told = f"{plural(len(cells), kind)} {what}:"
     return [told, *grouped_reasons(cells, symbols)] if cells else []
 
 
 def grouped_reasons(cells: Iterable[Told], symbols: Symbols = UNICODE, most: int = 5) -> list[str]:
-    """Count cells by reason, the commonest first, and name the first cell of each."""
+    """Return lines that count cells by reason, the most frequent first, with a first example."""
     listed = list(cells)
     counts = Counter(reason for _, reason in listed)
     first = {reason: name for name, reason in reversed(listed)}

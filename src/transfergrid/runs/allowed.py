@@ -1,4 +1,4 @@
-"""What of target and source domain a strategy may see, by what it says that it needs."""
+"""What a strategy may see of target and source domain, by its declared needs."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from transfergrid.strategies.base import Sizes
 def pair_of(
     source: Config | None, needs: Needs, target: OpenDomain, store: Store | None = None
 ) -> Pair | None:
-    """Return how the classes of a source's domain and of the target stand to each other.
+    """Return how the classes of a source's domain relate to those of the target.
 
-    None where a strategy with these needs does not know the source's classes.
+    None if a strategy with these needs does not know the source's classes, or for numbers.
     """
     domain = known_domain(source, needs)
     if domain is None or not target.loaded.classes:
@@ -50,9 +50,9 @@ def pair_of(
 def seen_classes(
     source: Config | None, needs: Needs, target: OpenDomain, store: Store | None = None
 ) -> tuple[str, ...] | None:
-    """Return the target's classes of which the source has examples, in the target's order.
+    """Return the target's classes that the source has examples of, in the target's order.
 
-    None where the strategy does not tell classes by descriptions.
+    None if the strategy does not tell classes by descriptions.
     """
     if not needs.describes or not target.loaded.classes:
         return None
@@ -62,7 +62,7 @@ def seen_classes(
 
 
 def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess) -> CellData:
-    """Return what of the target a strategy with these needs may see."""
+    """Return the target data that a strategy with these needs may see."""
 
     def part(indices: NDArray[np.int64]) -> View | None:
         return target.view("pool", preprocess, indices) if len(indices) else None
@@ -85,14 +85,14 @@ def target_data(target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Prepr
 def add_taught(
     data: CellData, target: OpenDomain, drawn: Draw, needs: Needs, preprocess: Preprocess
 ) -> None:
-    """Add the target as a teacher takes it, where its preprocessing is another."""
+    """Add the target data as the teacher takes them, if its preprocessing is a different one."""
     views = (data.train, data.validation)
     if any(view is not None and view.prepared.preprocess != preprocess for view in views):
         data.taught = replace(target_data(target, drawn, needs, preprocess), task=data.task)
 
 
 def add_named(data: CellData, target: OpenDomain, backbone: Backbone) -> None:
-    """Add the texts of the target's classes, as the backbone takes texts; none if it takes none."""
+    """Add the texts of the target's classes as inputs, if the backbone takes texts."""
     words = backbone.words()
     if words is None:
         return
@@ -112,16 +112,18 @@ def add_source_domains(
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
 ) -> None:
-    """Add the labelled source domain: several as their union, or one by one where asked for so.
+    """Add the source domain to a cell's data; several domains as their union, or one by one.
+
+    They are added one by one if the strategy needs two domains or more.
 
     Args:
-        data: of the cell; they are added to it.
-        domain: its config.
-        needs: of the strategy.
-        preprocess: of the backbone.
-        copies: what of it is kept.
+        data: the cell's data, which is changed.
+        domain: config of the source domain, or of several.
+        needs: the strategy's needs.
+        preprocess: the backbone's preprocessing.
+        copies: says which source examples may be learned from.
         store: where prepared images are kept.
-        noise: share of its labels that are drawn anew, and by which seed.
+        noise: the share of source labels drawn at random, and the seed; None: no label noise.
     """
     if needs.domains < 2:
         add_source_domain(data, domain, needs, preprocess, copies.kept, store, noise)
@@ -142,13 +144,13 @@ def add_source_domain(
     store: Store | None = None,
     noise: tuple[float, int] | None = None,
 ) -> None:
-    """Add the labelled source domain, or the examples of it at the places that are `kept`.
+    """Add one source domain, or only its examples at the places `kept`, to a cell's data.
 
-    Labels have the source's `noise`, a share drawn by a seed; who needs none gets none. What the
-    data hold out of it is not learned from.
+    With `noise` (share, seed) that share of the labels is drawn at random. A strategy that needs no
+    source labels gets none. If the data hold examples out (`holds_out`), they are not learned from.
 
-    Where the strategy needs the same classes, its labels are brought to the target's order. Where
-    the target has no labels to learn from, its task is fitted to these.
+    If the strategy needs the same classes, labels are mapped to the target's order. If the target
+    has no labels to learn from, its task is then fitted to the source labels.
     """
     source = OpenDomain(domain, store)
     if kept is None:
@@ -179,7 +181,7 @@ def add_source_domain(
 
 
 def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
-    """Return how large the streams of a cell are."""
+    """Return the sizes of a cell's streams, inputs and descriptions."""
 
     def size(view: View | None) -> int:
         return len(view) if view is not None else 0
@@ -196,7 +198,7 @@ def sizes_of(data: CellData, backbone: Backbone | None) -> Sizes:
 
 
 def _names(*views: View | None) -> tuple[int, int]:
-    """Return how many rows and columns of matrices the entries of views name, all together."""
+    """Return how many different matrix rows and columns the entries in these views refer to."""
     told = [view for view in views if view is not None]
     if not told or not all(isinstance(one.prepared.preprocess, PlainFeatures) for one in told):
         return 0, 0

@@ -65,7 +65,7 @@ from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
 
 LARGEST_TRAIN_SCORE = 2000
-"""So many training examples at most are scored again after training."""
+"""Most training examples that are scored again after training."""
 
 
 def run_cell(
@@ -78,20 +78,21 @@ def run_cell(
 ) -> Record:
     """Run a cell, write its record and return it.
 
-    Where the device's memory is out it is run once more, each batch in twice as many parts.
+    If the device runs out of memory, the cell is run once more with each batch cut into twice as
+    many parts.
 
     Args:
-        cell: what is run.
-        ledger: gets the record.
-        machine: where.
-        tracker: is told of it.
-        keep: why its weights are kept, if so.
-        share: what was trained of it beside other seeds.
+        cell: the cell.
+        ledger: where the record is written.
+        machine: where the cell runs.
+        tracker: where curves and results are reported; None: nowhere.
+        keep: why the weights are kept; None: they are not.
+        share: what was already trained of this cell, side by side with its other seeds.
 
     Raises:
-        BadInputError: something that was asked for cannot be.
+        BadInputError: something that was asked for is impossible.
         FloatingPointError: training diverged.
-        torch.OutOfMemoryError: the device is too small for half a batch too.
+        torch.OutOfMemoryError: half a batch does not fit on the device either.
     """
     quiet()
     machine = machine.kept_in(ledger.root)
@@ -123,7 +124,7 @@ def _run(
     if share is not None:
         left.add(share.spent)
     card = run_cards.run_card(cell, ledger, left.attempt)
-    shared = setup.target.loaded.rounds is None  # of episodes each is learned while it is judged
+    shared = setup.target.loaded.rounds is None  # episodes are trained one by one in `judge`
     with left.until_done(), tracked(tracker, card) as summary:
         with clock.measure("diagnose"):
             watch = watch_over(setup, cell.config["source"], machine, _some(setup.data.train))
@@ -150,7 +151,7 @@ def _run(
 def maker_of(
     cell: Cell, ledger: Ledger, machine: Machine, tracker: Tracker, clock: Stopwatch
 ) -> SourceMaker:
-    """Return what trains a cell's source, or finds it again."""
+    """Return the maker that trains a cell's source, or finds it already trained."""
     asked = {"study": cell.study, "grid": cell.grid}
     return SourceMaker(ledger.root / "sources", machine, tracker, clock, asked)
 
@@ -158,10 +159,10 @@ def maker_of(
 def set_up(
     cell: Cell, maker: SourceMaker, given: Strategy | None = None, halvings: int = 0
 ) -> Setup:
-    """Load the target, draw the labels, get the source, join both in the strategy.
+    """Load the target, draw the labels, get the source, and attach both to the strategy.
 
-    A strategy that is `given` takes the place of the one that the cell describes. With each of the
-    `halvings` a batch is computed in twice as many parts as the training says.
+    A strategy that is `given` replaces the one that the cell describes. Each of the `halvings`
+    doubles the number of parts (`training.accumulate`) in which a batch is computed.
     """
     config, source = cell.config, cell.config["source"]
     store = maker.machine.store
@@ -186,7 +187,7 @@ def set_up(
         assert source is not None
         student = strategy.hparams.get("student")
         begun = start(source, needs, maker, cell.seed, student=student, classes=target.task.names)
-    card = source_card(maker, begun.of_source if begun else None)  # ahead of what a method makes
+    card = source_card(maker, begun.of_source if begun else None)  # before a method changes it
     if begun is not None:
         strategy.fit_inputs(begun.backbone, lambda: target.loaded.pool.read(drawn.train))
         preprocess = begun.backbone.preprocess
@@ -207,16 +208,16 @@ def set_up(
     if tuned is not None and held is not None:
         tuned.held = target.view("pool", preprocess, held)
     attach(strategy, begun, data, training, cell.seed)
-    backbone = strategy.backbone if begun else None  # which may have put another in its place
+    backbone = strategy.backbone if begun else None  # the strategy may have replaced `begun`'s
     parts = (target, drawn, data, strategy, backbone, preprocess)
     streamed = _streamed(source, needs)
     return Setup(*parts, card, copies.notes, tuned, selecting, *streamed, halvings)
 
 
 def _streamed(source: Config | None, needs: Needs) -> tuple[tuple[Config, ...], tuple[str, ...]]:
-    """Return the domains whose examples a strategy with these needs learns from, in their order.
+    """Return the source domains that a strategy with these needs learns from, and their names.
 
-    Beside them, what they are called; nothing where they have no names.
+    Domains are in their order. There are no names for one domain, or for several without names.
     """
     if source is None or not needs.domains:
         return (), ()
@@ -226,13 +227,13 @@ def _streamed(source: Config | None, needs: Needs) -> tuple[tuple[Config, ...], 
 
 
 def _noise_of(source: Config, block_seed: int) -> tuple[float, int] | None:
-    """Return the share of the source's labels that are noise, and the seed that draws them."""
+    """Return the share of source labels drawn at random and the seed; None without label noise."""
     share, seed = source.get("label_noise"), source.get("seed")
     return (share, block_seed if seed == "block" else int(seed or 0)) if share else None
 
 
 def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]:
-    """Say what the source is, before any of it is trained further."""
+    """Describe the source as it is before the cell trains it further; empty without a network."""
     if backbone is None:
         return {}
     return {**maker.told, "fingerprint": backbone.fingerprint(), "notes": backbone.notes}
@@ -241,7 +242,7 @@ def source_card(maker: SourceMaker, backbone: Backbone | None) -> dict[str, Any]
 def checkpoint(
     cell: Cell, setup: Setup, ledger: Ledger, machine: Machine, clock: Stopwatch, started: str
 ) -> Checkpoint:
-    """Return what an earlier process left of this cell, if any, and this one will leave."""
+    """Return the cell's checkpoint: what an earlier process left, and where this one writes."""
     parts = [*setup.strategy.modules(), setup.preprocess, setup.target.domain]
     return Checkpoint(ledger.root, cell.id, parts, machine, clock, started)
 
@@ -254,9 +255,10 @@ def learn(
     left: Checkpoint | None = None,
     share: Share | None = None,
 ) -> Fit:
-    """Run the strategy's phases, a teacher's among them; the test split is out of reach.
+    """Run the strategy's phases, including a teacher's; the test split is out of reach.
 
-    Of a tuned cell they are run once for each trial, and the one that validates best is left.
+    In a tuned cell they are run once for each trial, and the strategy of the best trial is left in
+    the setup.
     """
     metric = setup.target.domain.metric
 
@@ -282,12 +284,12 @@ def learn(
 
 
 def judge(setup: Setup, machine: Machine, fitted: Fit | None = None) -> Outcome:
-    """Apply the trained strategy to its own labels and, after every choice, once to `test`.
+    """Score the trained strategy on its own labels and, after every choice, once on `test`.
 
     Args:
-        setup: of the cell.
+        setup: the cell's parts, with the trained strategy.
         machine: where to run.
-        fitted: what came of its training, where the target is made of episodes.
+        fitted: the result of training; needed where the target is made of episodes.
     """
     strategy, data = setup.strategy, setup.data
 
@@ -317,7 +319,7 @@ def judge(setup: Setup, machine: Machine, fitted: Fit | None = None) -> Outcome:
 
 
 def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:
-    """Return the operations of one example's forward pass."""
+    """Return the floating-point operations of one example's forward pass."""
     if found is None:
         return forward_flops(strategy, view.alone(0))
     strategy.cut = found.blocks
@@ -327,14 +329,14 @@ def _flops(strategy: Strategy, view: View, found: Standing | None) -> int:
 
 
 def _seconds(strategy: Strategy, view: View, machine: Machine) -> float:
-    """Return the seconds of one example's prediction where the strategy runs, nothing kept."""
+    """Return the seconds that predicting one example takes on this machine, without the cache."""
     with applied(strategy, machine) as brought:
         inputs = as_precise(brought(view.alone(0)), strategy)
         return forward_seconds(strategy.predict, inputs)
 
 
 def _some(view: View | None) -> View | None:
-    """Return evenly spread examples of a large view, which may be sorted by class."""
+    """Return evenly spaced examples of a large view: it may be sorted by class."""
     if view is None or len(view) <= LARGEST_TRAIN_SCORE:
         return view
     few = np.linspace(0, len(view) - 1, LARGEST_TRAIN_SCORE).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Whether a cell's parts can be built and joined as they were asked for: no data, no training."""
+"""Checks that a cell's parts can be built and joined as asked for, without data or training."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from transfergrid.strategies.checked import checked
 
 
 def check_parts(cell: Cell) -> int:
-    """Build a cell's strategy, its source's first weights and its student, and throw them away.
+    """Build a cell's strategy, its source's first weights and its student, and discard them.
 
-    Finds what needs torch to be found: a strategy's impossible value, a model that timm does not
-    have, weights that do not fit. A source's own training is left to the cell.
+    This finds mistakes that need torch to be found: an impossible value of a strategy, a model that
+    timm does not have, weights that do not fit. A source's own training is left to the cell.
 
     Returns:
-        About how many bytes the cell's weights would take.
+        About how many bytes the cell's weights would take if they were kept.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for.
@@ -43,13 +43,13 @@ def check_parts(cell: Cell) -> int:
     if strategy.needs.teacher and trained is not None and backbone is not None:
         check_same_kind(backbone, trained)
     for network in (backbone, trained):
-        assert network is None or network.dim > 0  # its inputs are of a size that it takes
+        assert network is None or network.dim > 0  # runs it once: its inputs have a size it takes
     taught = backbone if strategy.needs.teacher else None
     try:
         head = first_head(cell, strategy.needs, backbone)
         task = task_of_pair(target.task, _pair(cell, strategy.needs, target))
         strategy.attach(trained, task, training, cell.seed, taught=taught, source_head=head)
-    except BadInputError as error:  # as of a method that needs layers which the network has not
+    except BadInputError as error:  # a method may need layers that the network does not have
         parts = filter(None, (cell.names.strategy, cell.names.source))
         raise type(error)(f"{' with '.join(parts)}: {error}") from error
     checked(strategy.all_phases(), cell.names.strategy)
@@ -57,7 +57,7 @@ def check_parts(cell: Cell) -> int:
 
 
 def _pair(cell: Cell, needs: Needs, target: Domain) -> Pair | None:
-    """Return the pair of a cell by the names of classes alone."""
+    """Return the pair of a cell's domains, known by the names of classes alone."""
     domain = known_domain(cell.config["source"], needs)
     if domain is None or not target.classes:
         return None
@@ -65,7 +65,7 @@ def _pair(cell: Cell, needs: Needs, target: Domain) -> Pair | None:
 
 
 def check_values(cell: Cell) -> tuple[Strategy, Training, Domain]:
-    """Build the parts of a cell that are no networks, whose libraries take seconds to import.
+    """Build the parts of a cell that are not networks: networks' libraries import for seconds.
 
     Raises:
         BadInputError: one cannot be built as it was asked for.
@@ -78,7 +78,7 @@ def check_values(cell: Cell) -> tuple[Strategy, Training, Domain]:
 
 
 def _check_description(strategy: Strategy, about: Config) -> None:
-    """Raise unless the YAML, which plans, and the class, which runs, say the same."""
+    """Raise unless the strategy's YAML, which planning reads, and its class say the same."""
     told = (Needs.read(about["needs"]), Baselines.read(about["baselines"]), about["version"])
     if told != (strategy.needs, strategy.baselines, strategy.version):
         raise BadInputError(
@@ -99,10 +99,10 @@ def _first_weights(cell: Cell, strategy: Strategy) -> Backbone | None:
 
 
 def first_head(cell: Cell, needs: Needs, backbone: Backbone | None) -> nn.Module | None:
-    """Return the source's own head where it is needed; of a source to be trained, one like it.
+    """Return the source's own head if it is needed; an untrained one for a source to be trained.
 
     Raises:
-        BadInputError: its weights came without one.
+        BadInputError: the source's weights have no head.
     """
     if needs.source != "head" or backbone is None:
         return None
@@ -111,7 +111,7 @@ def first_head(cell: Cell, needs: Needs, backbone: Backbone | None) -> nn.Module
 
 
 class _Untrained:
-    """Stands for a maker where nothing is to be trained yet: its heads have learned nothing."""
+    """Stands in for a source maker when nothing is to be trained yet: its heads are untrained."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim

@@ -1,8 +1,8 @@
-"""What a run that takes long leaves from time to time, so that another process goes on from it.
+"""Checkpoints: a long run saves its state from time to time, so that another process can resume it.
 
-It is one file in `results/running`, replaced whole. A file that is damaged, or of other code or
-versions, is not used; two processes that run the same cell write the same states, and whichever
-file is there is whole. Who is done removes it.
+A checkpoint is one file in `results/running`, replaced atomically. A file that is damaged, or from
+other code or package versions, is not used. Two processes that run the same cell write the same
+states, so it does not matter whose file is there. A run that is done removes it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from transfergrid.runs.standing import code_of
 from transfergrid.runs.states import State
 
 ROOMS = ("records", "data", "sources", "strategies", "runs")
-"""Of this program, whose code moves a run's numbers."""
+"""Rooms of this program whose code affects a run's numbers."""
 WORTH = 5.0
-"""Seconds of work that are put down when the process is asked to go; less is done again."""
+"""Least seconds of work that are saved when the process is asked to end; less is redone."""
 MAY_PASS = (OSError, MemoryError, RuntimeError)
-"""Errors of a machine, or of torch about it, which may not come again."""
+"""Errors of the machine, or of torch about it, which may not occur again."""
 
 
 class Checkpoint:
-    """What one run leaves, and what an earlier process left of it.
+    """The checkpoint of one run: loads what an earlier process saved, and saves new states.
 
     Args:
         results: the ledger's folder.
-        name: of the run, which no other one has.
-        parts: objects whose code moves its numbers.
-        machine: says how often one is left.
+        name: the run's unique name.
+        parts: objects whose code affects the run's numbers.
+        machine: says how often a checkpoint is saved.
         clock: gets the seconds that earlier processes took.
-        started: ISO 8601 time at which this one began.
+        started: ISO 8601 time at which this process began the run.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Checkpoint:
         self.results, self.name, self.machine, self.clock = results, name, machine, clock
         self.file = results / RUNNING / f"{name}.safetensors"
         self.progress: dict[str, Any] = {}
-        """Plain values, and tensors, that are left beside a driver's state."""
+        """Plain values and tensors that are saved beside the driver's state."""
         self.state: State | None = None
-        """Of the driver that was at work when it was left; None before `Driver.run` takes it."""
+        """The saved driver's state, until `take` hands it to the driver; None if there is none."""
         self.before = Spent(started=started)
         self._kinds = {base for part in parts for base in type(part).__mro__}
         self._every = 60 * machine.checkpoint_minutes
@@ -70,10 +70,10 @@ class Checkpoint:
 
     @property
     def attempt(self) -> int:
-        """The number of this run of the cell, as far as checkpoints tell, from 1."""
+        """The number of this attempt at the run, from 1, as far as checkpoints know."""
         return self.before.attempt + 1
 
-    # Leaving it ----------------------------------------------------------------------------------
+    # Saving it -----------------------------------------------------------------------------------
 
     def is_due(self, step: int) -> bool:
         """Return whether to call `leave` after this step."""
@@ -82,7 +82,7 @@ class Checkpoint:
         return bool(self._every) and time.monotonic() - self._at >= self._every
 
     def leave(self, state: State | None) -> None:
-        """Write down `progress` and a driver's state; end the process if it was asked to go."""
+        """Save `progress` and a driver's state; end the process if it was asked to end."""
         is_worth = time.monotonic() - self._at >= min(WORTH, self._every)
         if self._every and (is_worth or not stopping.is_asked()):
             self._write(state)
@@ -99,13 +99,13 @@ class Checkpoint:
         try:
             states.write(whole, self.file, self.results / "tmp")
             self._left = True
-        except (OSError, TypeError) as error:  # the run is worth as much without
+        except (OSError, TypeError) as error:  # the run goes on without a checkpoint
             told = told_os(error) if isinstance(error, OSError) else str(error)
             warn(f"no checkpoint can be left in {self.file.parent}: {told}")
         self._at = time.monotonic()
 
     def _about(self) -> dict[str, Any]:
-        """Return what a run must be of to go on from one of these."""
+        """Return what must be equal for a run to resume from a checkpoint."""
         return {
             "cell": f"{self.name} {PROTOCOL}",
             "code": code_of(self._kinds, ROOMS),
@@ -114,7 +114,7 @@ class Checkpoint:
         }
 
     def spent(self) -> Spent:
-        """Return what this run took until now, with those before."""
+        """Return what this attempt took so far, together with the earlier ones."""
         peaks = (self.before.peak_memory_bytes, peak_memory(self.machine.device))
         return Spent(
             self.clock.so_far(),
@@ -126,15 +126,15 @@ class Checkpoint:
         )
 
     def add(self, spent: Spent) -> None:
-        """Count what was done of this run before it began, beside others."""
+        """Add what was spent on this run before it began, when its seeds were trained together."""
         peaks = [p for p in (self.before.peak_memory_bytes, spent.peak_memory_bytes) if p]
         self.before = replace(self.before, peak_memory_bytes=max(peaks, default=None))
         self.clock.carry(spent.seconds, spent.total)
 
-    # Going on ------------------------------------------------------------------------------------
+    # Resuming ------------------------------------------------------------------------------------
 
     def take(self) -> State | None:
-        """Return the state that was left of a driver, once."""
+        """Return the saved state of a driver, if any; only the first call returns it."""
         state, self.state = self.state, None
         return state
 
@@ -164,13 +164,16 @@ class Checkpoint:
 
     @contextmanager
     def until_done(self) -> Iterator[None]:
-        """Remove it where the block came to its end, and where it would fail again."""
+        """Remove the checkpoint if the block ends, or fails in a way that would repeat.
+
+        It stays if the error may pass, unless this attempt had resumed and saved nothing since.
+        """
         try:
             yield
         except KilledError:
-            raise  # it is run once more, as a cell whose own process was killed
+            raise  # the cell is run once more, as if its own process had been killed
         except MAY_PASS:
-            if self._found and not self._left:  # it went on, and came no further
+            if self._found and not self._left:  # it resumed, and made no progress
                 self.remove()
             raise
         except Exception:
@@ -179,8 +182,8 @@ class Checkpoint:
         self.remove()
 
     def remove(self) -> None:
-        """Remove it; where there is none, nothing happens."""
+        """Remove the checkpoint, if there is one."""
         with suppress(OSError):
             self.file.unlink()
         with suppress(OSError):
-            self.file.parent.rmdir()  # as soon as nothing else is in it
+            self.file.parent.rmdir()  # only works if it is empty

@@ -1,4 +1,4 @@
-"""Which step's weights are kept: those of the best look at the validation part, or by a rule."""
+"""Which step's weights are kept: the best by the validation part, or by a rule without labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from transfergrid.strategies.phases import Phase
 
 @dataclass
 class Best:
-    """The best look so far, and the weights that it was of."""
+    """The best look so far, with the weights at that step."""
 
     step: int
     value: float
@@ -34,18 +34,18 @@ class Best:
 
 
 class Choice:
-    """Looks at the validation part as a run goes on.
+    """Scores the validation part at intervals ("looks") and keeps the weights of the best step.
 
-    Without one a rule may choose by what it sees of the same run without target labels; with
-    neither, nothing is ever chosen.
+    Without a validation part a rule may choose the step without target labels (`selecting`). With
+    neither, no step is chosen.
 
     Args:
-        strategy: that is trained.
-        view: the validation part.
-        taught: the same as a teacher takes it; None where it takes the same inputs.
+        strategy: the strategy that is trained.
+        view: the validation part; None if there is none.
+        taught: the validation part as a teacher takes it; None if it takes the same inputs.
         machine: where it is scored.
-        curves: are told each look, and say which metric decides.
-        selecting: looks where nothing validates; None: nobody does.
+        curves: receive each look, and say which metric decides.
+        selecting: looks at the run if nothing validates; None: it is not looked at.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Choice:
         self.view, self.taught = view, taught
         self.selecting = selecting if view is None else None
         self.looks: list[Look] = []
-        """Those without target labels since what they chose was last taken."""
+        """Looks without target labels since the last `begin_anew`."""
         self.best: Best | None = None
         self._view_of: tuple[Standing, View] | None = None
         self.looked: tuple[str, int] = ("steps", 0)
-        """At which step the last look was, and as what that counts."""
+        """The last look: what its phase counts as ("steps" or "teacher"), and after which step."""
 
     def is_due(self, step: int) -> bool:
-        """Return whether to look after this step, counted over all phases that count alike."""
+        """Return whether to look after this step, counted over all phases with the same count."""
         plan = self.strategy.training_plan
         return step % math.ceil(plan.steps / plan.validations) == 0
 
@@ -81,13 +81,13 @@ class Choice:
     ) -> float | None:
         """Score the validation part; keep the weights if they are the best, the first of equals.
 
-        Return the score; None where nothing validates, or the phase is not judged.
+        Return the score; None if nothing validates, or the phase is not judged.
 
         Args:
-            phase: says by what it is scored.
-            step: after which it is looked.
-            trainer: in which the strategy is training at this moment, if it is.
-            standing: leading blocks that do not move in this phase.
+            phase: says how the strategy predicts.
+            step: the step after which this look happens.
+            trainer: the trainer in which the strategy is training now; None: it is not training.
+            standing: leading blocks that are frozen in this phase, with cached outputs.
         """
         self.looked = (phase.counts, step)
         if self.view is None or not phase.judged:
@@ -100,7 +100,7 @@ class Choice:
         return value
 
     def _score(self, phase: Phase, trainer: pl.Trainer | None, standing: Standing | None) -> float:
-        """Score the validation part, and make a point of the curve of it."""
+        """Score the validation part, and add the score to the curve if it belongs there."""
         assert self.view is not None
         strategy, by = self.strategy, phase.predicts or self.strategy.predict
         view = self._behind(standing)
@@ -112,8 +112,8 @@ class Choice:
         return self.curves.looked(decoded, labels, kept=is_point)
 
     def _keep(self, step: int, value: float) -> None:
-        """Take the strategy as it stands for the best one so far."""
-        # All of it: what nobody learns a strategy may yet write itself, such as a mean.
+        """Keep the strategy's present state as the best one so far."""
+        # The whole state: a strategy may itself write what no optimiser trains, such as a mean.
         state = self.strategy.state_dict()
         self.best = Best(step, value, {n: v.detach().clone() for n, v in state.items()})
 
@@ -132,17 +132,17 @@ class Choice:
 
     @property
     def selected(self) -> Selection | None:
-        """What was seen without target labels; None where nobody looked."""
+        """The looks without target labels, for the record; None if there are none."""
         return self.selecting.told(self.looks) if self.selecting is not None else None
 
     @property
     def chosen_by(self) -> ChosenBy:
-        """By what the best look is the best."""
+        """What chose the best look: the validation part, or the name of a rule."""
         rule = self.selecting.rule if self.selecting is not None else None
         return rule or "validation"
 
     def _behind(self, standing: Standing | None) -> View:
-        """Return the validation part as blocks leave it: the same one for all looks of a phase."""
+        """Return the validation part, as outputs of frozen blocks if any; one view per phase."""
         assert self.view is not None
         if standing is None:
             return self.view
@@ -156,18 +156,18 @@ class Choice:
             self.strategy.load_state_dict(self.best.weights)
 
     def begin_anew(self) -> None:
-        """Start from the best so far, and forget what was looked at."""
+        """Load the best weights so far, and forget all looks."""
         self.take()
         self.best, self.looks = None, []
 
     def state(self) -> dict[str, Any]:
-        """Return all of it as plain values and tensors."""
+        """Return the best look and the others as plain values and tensors."""
         best = vars(self.best) if self.best else None
         looks = [asdict(look) for look in self.looks]
         return {"best": best, "looked": self.looked, "looks": looks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a state."""
+        """Load what `state` returned."""
         self.best = Best(**state["best"]) if state["best"] else None
         self.looked = tuple(state["looked"])
         self.looks = [Look(**look) for look in state.get("looks", ())]

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class Stopwatch:
-    """Seconds by the name of what was done; what runs inside another name counts there alone."""
+    """Measures seconds by name; nested measurements count only for the inner name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -25,7 +25,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Add the time spent inside, less what nested measurements took, to `name`."""
+        """Add the seconds spent inside, without nested measurements, to `name`."""
         self._running.append(running := _Running(name, time.perf_counter()))
         try:
             yield
@@ -38,7 +38,7 @@ class Stopwatch:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Count the time spent inside under no name, nor in the total."""
+        """Count the time spent inside neither under a name nor in the total."""
         began = time.perf_counter()
         try:
             yield
@@ -53,7 +53,7 @@ class Stopwatch:
         return time.perf_counter() - self._started
 
     def so_far(self) -> dict[str, float]:
-        """Return the seconds by name, those of what is running now among them."""
+        """Return the seconds by name, including running measurements."""
         found, now, inside = dict(self.seconds), time.perf_counter(), 0.0
         for running in reversed(self._running):
             spent = now - running.started
@@ -62,7 +62,7 @@ class Stopwatch:
         return found
 
     def carry(self, seconds: Mapping[str, float], total: float) -> None:
-        """Add what an earlier process took for the same."""
+        """Add what an earlier process took for the same run."""
         self._started -= total
         for name, spent in seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
@@ -70,7 +70,7 @@ class Stopwatch:
 
 @dataclass
 class _Running:
-    """What is being measured: its name, when it began, seconds that nested measurements took."""
+    """A running measurement: its name, its start, and the seconds of nested measurements."""
 
     name: str
     started: float
@@ -79,15 +79,15 @@ class _Running:
 
 @dataclass(frozen=True)
 class Spent:
-    """What all runs of a cell took together, as far as it is known: not what a kill undid.
+    """What all attempts at a cell took together, without work that was lost when one was killed.
 
     Attributes:
-        seconds: by name, as a `Stopwatch` has them.
-        total: seconds of all.
-        peak_memory_bytes: the highest of all; None if unknown.
-        continued: how often another process went on where one had stopped.
-        attempt: number of the latest run, from 1.
-        started: ISO 8601 time at which the first began.
+        seconds: by name, as a `Stopwatch` measures them.
+        total: seconds in all.
+        peak_memory_bytes: the highest of all attempts; None if unknown.
+        continued: how often a process resumed from the checkpoint of another.
+        attempt: number of the latest attempt, from 1.
+        started: ISO 8601 time at which the first attempt began.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Spent:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Forget the highest memory use so far, where the system allows it."""
+    """Reset the record of the highest memory use, if the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -128,7 +128,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
-    """Return how many numbers there are in them."""
+    """Return the total number of elements of these parameters."""
     return sum(parameter.numel() for parameter in parameters)
 
 
@@ -140,11 +140,11 @@ def forward_flops(module: nn.Module, inputs: Any) -> int:
 
 
 def forward_seconds(module: Callable[[Any], Any], inputs: Any, times: int = 3) -> float:
-    """Return the seconds of one forward pass: the least of some, for others may use the machine.
+    """Return the seconds of one forward pass: the least of several, as the machine may be shared.
 
     Args:
-        module: is run once more before them, so that nothing is made for the first time.
-        inputs: of it, where it runs.
+        module: called once before measuring, to warm up.
+        inputs: its inputs, on its device.
         times: how many passes are measured.
     """
 
@@ -160,11 +160,11 @@ def forward_seconds(module: Callable[[Any], Any], inputs: Any, times: int = 3) -
 
 
 def as_precise(inputs: Any, module: nn.Module) -> Any:
-    """Return inputs in the module's own precision: training in float64 leaves it in that.
+    """Return inputs in the module's own precision: after training in float64 it is float64.
 
     Args:
-        inputs: a tensor, or several in a dict, or a tuple of what leading blocks made of one.
-        module: that takes them.
+        inputs: a tensor, a dict of tensors, or a tuple of leading blocks' outputs.
+        module: the module that takes them.
     """
     own = next((p.dtype for p in module.parameters()), None)
 

@@ -1,4 +1,4 @@
-"""What a training run leaves behind: its curves, its best weights, what it took."""
+"""The results of a training run: its curves, which step was chosen, what it took."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ POINTS = 50
 
 @dataclass
 class Fit:
-    """What came of a training run.
+    """The result of a training run.
 
     Attributes:
         steps: batches that the strategy's own phases took.
-        chosen_step: of them, where the weights are from.
+        chosen_step: the step that the weights are from.
         chosen_by: the validation part, a rule without target labels, the last step, or no step.
         validation_checks: how often the validation part was scored.
-        taken: batches by stream (`target`, `unlabelled`, `source`), and a `teacher`'s; steps that
-            the `optimiser` took on the strategy's own.
-        curves: equally long arrays by prefix: train_step, examples_seen, train_loss and
+        taken: how many batches had a part of each stream (`target`, `unlabelled`, `source`) or were
+            a `teacher`'s; also the steps of the `optimiser` in the strategy's own phases.
+        curves: arrays of equal length by prefix: train_step, examples_seen, train_loss and
             validation_step, validation_score, validation_loss.
-        tuning: the search that it came out of; None where nothing was to be searched.
-        paths: what was chosen once it was trained, with what else there was to choose from.
-        stacked: how many seeds were trained side by side, this one among them.
-        devices: that trained it together.
-        selection: what was seen where no label validates; None where nobody looked.
-        begun: the state that each episode of the target begins with; None where it has none.
+        tuning: the search that chose the setting; None if nothing was to be searched.
+        paths: for each dial turned after training, the values scored and the one chosen.
+        stacked: how many seeds were trained side by side, including this one.
+        devices: how many devices trained it together.
+        selection: looks without target labels; None if there were none.
+        begun: the state that each episode of the target begins with; None without episodes.
     """
 
     steps: int = 0
@@ -60,7 +60,7 @@ class Fit:
 def logged(
     curves: Mapping[str, NDArray[Any]], metric: str
 ) -> Iterator[tuple[dict[str, float], int]]:
-    """Yield what a log is told of a run with these curves, by step."""
+    """Yield the (values, step) that were logged for a run with these curves, by step."""
     columns = {
         "train/loss": ("train_step", "train_loss"),
         "examples_seen": ("train_step", "examples_seen"),
@@ -81,8 +81,8 @@ class Curves:
     Args:
         task: scores the validation part.
         metric: decides between steps.
-        limit: how many steps there may be.
-        log: is told every value.
+        limit: the largest possible number of steps.
+        log: receives every value.
     """
 
     def __init__(self, task: Task, metric: str, limit: int, log: Log) -> None:
@@ -94,7 +94,7 @@ class Curves:
         self.validation: list[tuple[int, float, float]] = []
 
     def stepped(self, loss: Tensor, examples: int) -> None:
-        """Take note of one step.
+        """Count one step and its loss.
 
         Raises:
             FloatingPointError: the mean loss since the last point is not finite.
@@ -106,7 +106,7 @@ class Curves:
             self.flush()
 
     def flush(self) -> None:
-        """Make a point of the losses since the last one."""
+        """Add a point to the curve: the mean of the losses since the last point."""
         if not self.losses:
             return
         loss = torch.stack(self.losses).float().mean().item()
@@ -118,7 +118,7 @@ class Curves:
         tell_step(self.step, self.limit)
 
     def looked(self, decoded: Tensor, labels: Tensor, kept: bool = True) -> float:
-        """Score the validation part, and make a point of it; return its score."""
+        """Return the score of the validation part; add it to the curve if `kept`."""
         value = self.task.score(self.metric, decoded, labels)
         if not kept:
             return value
@@ -145,7 +145,7 @@ class Curves:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return all of it as plain values and tensors."""
+        """Return the curves so far as plain values and tensors."""
         return {
             "step": self.step,
             "seen": self.seen,
@@ -155,10 +155,10 @@ class Curves:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a state."""
+        """Load what `state` returned, and log its points again."""
         self.step, self.seen = state["step"], state["seen"]
         self.losses = list(state["losses"])
         self.train = [tuple(row) for row in state["train"]]
         self.validation = [tuple(row) for row in state["validation"]]
-        for values, step in logged(self._arrays(), self.metric):  # to another listener
+        for values, step in logged(self._arrays(), self.metric):  # this process's log is empty
             self.log(values, step)

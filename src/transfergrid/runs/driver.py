@@ -1,6 +1,7 @@
 """Runs a strategy's phases with Lightning: the only place in which anything is trained.
 
-At any step a run is a plain `state`, from which it goes on in this process or another.
+After any step a run can be saved as a plain `state` and resumed from it, here or in another
+process.
 """
 
 from __future__ import annotations
@@ -42,33 +43,34 @@ Measure = Callable[[str], AbstractContextManager[None]]
 
 
 class Checkpoints(Protocol):
-    """Where a run's state is left for another process, and where it finds one."""
+    """Saves a run's state for another process, and loads the one that was saved."""
 
     def take(self) -> State | None:
-        """Return the state to begin with, once."""
+        """Return the state to resume from, if any; only the first call returns it."""
 
     def is_due(self, step: int) -> bool:
-        """Return whether to leave one after this step, counted over all phases."""
+        """Return whether to save a checkpoint after this step, counted over all phases."""
 
     def leave(self, state: State) -> None:
-        """Keep a state, whose tensors go on changing; or end the process."""
+        """Save a state, whose tensors the run keeps changing; end the process if asked to."""
 
 
 class Driver:
     """One run of a strategy.
 
-    With a validation part the step with the best value of the metric is chosen, the earliest of
-    equals; without one that which a rule finds best, if one is asked for; otherwise the last one. A
-    phase without steps, or one that is judged by something else, starts from the best step so far.
+    Which step is kept: with a validation part, the one with the best value of the metric (the
+    earliest of equals); without one, the step that a rule finds best, if a rule is asked for;
+    otherwise the last. A phase without steps, or one that predicts in another way than the phase
+    before, starts from the best step so far.
 
     Args:
         strategy: attached; it is trained in place.
         data: what it learns from.
-        machine: where.
+        machine: where to train.
         metric: decides between steps.
-        log: is told every point of the curves.
-        measure: of the time that a teacher takes.
-        checkpoint: what another process left of this run, and is to find; None: it is not left.
+        log: receives every point of the curves.
+        measure: measures the time that training a teacher takes.
+        checkpoint: saves and resumes this run; None: no checkpoints.
         selecting: chooses a step where nothing validates; None: the last one is kept.
     """
 
@@ -93,19 +95,19 @@ class Driver:
         self.measure: Measure = measure or (lambda name: nullcontext())
         self.checkpoint = checkpoint
         self.number = 0
-        """Of the phase that is running."""
+        """Index of the running phase."""
         self.first = 0
-        """Steps of it that are done."""
+        """Steps of this phase that are done."""
         self.losses: list[Tensor] = []
-        """Of those steps, where the phase may end early."""
+        """Losses of these steps; filled only where the phase may end early (`until`)."""
         self.taken: Counter[str] = Counter()
         self.optimiser: State | None = None
-        """That of the phase before, or of this one where the run was left."""
+        """Optimiser state: of the previous phase or, within a phase, of the last checkpoint."""
         self.paths: list[Path] = []
-        """Of the dials that were turned."""
+        """The paths of the dials that were turned."""
 
     def run_first(self, phases: int) -> State:
-        """Run the first phases alone, or what is left of them, and return the state after them.
+        """Run only the first phases, or what is left of them, and return the state after them.
 
         Raises:
             FloatingPointError: the loss is not finite.
@@ -116,7 +118,7 @@ class Driver:
         return self.state()
 
     def run(self) -> Fit:
-        """Run what is left and leave the strategy at the chosen step, in eval mode.
+        """Run the remaining steps and leave the strategy at the chosen step, in eval mode.
 
         Raises:
             FloatingPointError: the loss is not finite.
@@ -127,7 +129,7 @@ class Driver:
             return self._ended()
 
     def _take(self) -> None:
-        """Go on from where another process left this run, if one did."""
+        """Resume from the checkpoint of another process, if there is one."""
         state = self.checkpoint.take() if self.checkpoint is not None else None
         if state is not None:
             self.restore(state)
@@ -170,7 +172,7 @@ class Driver:
 
     def _run(self, phase: Phase, length: int) -> None:
         if phase.objectives and not length:
-            return  # its share is less than half a step
+            return  # its share of the steps is rounded to 0
         if not self.first and (not phase.objectives or self._is_judged_anew()):
             self.choice.begin_anew()
         self.strategy.learn_only(phase.learning())
@@ -185,13 +187,13 @@ class Driver:
             still = partial(self.standing, self.phases[: self.number + 1])
             train = self.data.of_steps(phase.counts).train
             path = turned(phase.dial, phase, self.done(phase), self.choice, train, still)
-            if phase.counts == "steps":  # a teacher's is none of what was chosen for its student
+            if phase.counts == "steps":  # a teacher's dial is not a choice of its student
                 self.paths.append(path)
         elif phase.before is not None and self.curves.step:
             self.choice.look(phase, self.done(phase))
 
     def look_at_the_end(self, phase: Phase) -> None:
-        """Score the validation part after a phase's last step, if that was not done just now."""
+        """Look at the strategy after a phase's last step, unless that has just been done."""
         if self.choice.looked != (phase.counts, self.done(phase)):
             self.choice.look(phase, self.done(phase))
 
@@ -200,7 +202,7 @@ class Driver:
         return before is not None and before.predicts != self.phases[self.number].predicts
 
     def prepare(self, phase: Phase, step: int) -> None:
-        """Let a phase compute what it needs at this step; its random numbers are the block's."""
+        """Run a phase's `before` at this step, with random numbers seeded by the seed block."""
         assert phase.before is not None
         strategy = self.strategy
         mode, cut, strategy.cut = strategy.training, strategy.cut, 0
@@ -215,17 +217,20 @@ class Driver:
         strategy.train(mode)
 
     def standing(self, phases: Sequence[Phase]) -> Standing | None:
-        """Return the blocks that none of these phases moves, where what they make is kept."""
+        """Return the leading blocks that stay frozen in these phases; None if none is cached."""
         data = self.data
         examples = (data.train, data.validation, data.unlabelled, *data.source)
         return standing(self.strategy, phases, self.machine, examples)
 
     def begin_of(self, phase: Phase) -> int:
-        """Return the number of a phase's first batch, among those that count as it does."""
+        """Return the number of the running phase's first batch, counted as `done` counts."""
         return self.done(phase) - self.first
 
     def done(self, phase: Phase) -> int:
-        """Return how many batches there were that count as a phase's do."""
+        """Return how many batches were taken in phases that count as this one does.
+
+        A teacher's phases are counted apart from the strategy's own.
+        """
         return self.taken["teacher"] if phase.counts == "teacher" else self.curves.step
 
     def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
@@ -244,22 +249,22 @@ class Driver:
 
     @property
     def step(self) -> int:
-        """Batches until now, over all phases."""
+        """Batches so far, over all phases."""
         return self.curves.step + self.taken["teacher"]
 
-    # Going on ------------------------------------------------------------------------------------
+    # Resuming ------------------------------------------------------------------------------------
 
     def leave_if_due(self, optimiser: Callable[[], State] | None = None) -> None:
-        """Leave the state, if it is time to, with the optimiser of a phase that is under way."""
+        """Save a checkpoint if one is due; in the middle of a phase with its `optimiser` state."""
         if self.checkpoint is not None and self.checkpoint.is_due(self.step):
             if optimiser is not None:
                 self.optimiser = optimiser()
             self.checkpoint.leave(self.state())
 
     def state(self) -> State:
-        """Return all that is needed to go on, as plain values and the run's own tensors.
+        """Return all that is needed to resume: plain values and the run's own tensors, not copied.
 
-        Every random number is a function of seed and step, so no generator is in it.
+        Every random number is a function of seed and step, so it holds no generator state.
         """
         return {
             "phase": self.number,
@@ -274,7 +279,7 @@ class Driver:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state of an equal strategy on equal data, which stays as it is."""
+        """Resume from a state of an equal strategy on equal data; the state is copied."""
         state = deepcopy(dict(state))
         self.number, self.first = state["phase"], state["step"]
         self.losses = move_data_to_device(state["losses"], self.machine.device)

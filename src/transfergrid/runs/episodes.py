@@ -1,7 +1,8 @@
-"""Episodes of a cell: what is learned once for all of them, and then anew for each.
+"""Episodes of a cell: what is learned once for all of them, and what anew for each.
 
-The phases that read no target come first and are run once; what follows begins, for each episode,
-from where they left off, with its support as the target's labels, and answers its queries.
+The leading phases that read no target are run once. The remaining phases are run anew for each
+episode from the state after those: the episode's support set is the target's labelled part, and the
+strategy then predicts its query set.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from transfergrid.runs.states import State
 from transfergrid.strategies.phases import Phase
 
 WITHOUT_TARGET: frozenset[StreamName] = frozenset(("source", "episode"))
-"""What a phase may read that is run once."""
+"""Streams that a phase may read which is run once for all episodes."""
 
 
 def shared(phases: Sequence[Phase]) -> int:
-    """Return how many of the first phases read no target, and so are the same for all episodes."""
+    """Return the number of leading phases that read no target, so are the same for all episodes."""
     for number, phase in enumerate(phases):
         if not set(phase.reads) <= WITHOUT_TARGET:
             return number
@@ -36,9 +37,9 @@ def shared(phases: Sequence[Phase]) -> int:
 
 
 def learned(driver: Driver) -> tuple[Fit, State]:
-    """Run what all episodes share, and then the first episode; return what the others begin with.
+    """Run the shared phases, then the first episode; return its fit and the shared state.
 
-    What goes on after a kill is the part that they share.
+    Each episode begins with the shared state. Only the shared phases are checkpointed.
     """
     begun = deepcopy(driver.run_first(shared(driver.phases)))
     driver.checkpoint = None
@@ -46,12 +47,12 @@ def learned(driver: Driver) -> tuple[Fit, State]:
 
 
 def answers(setup: Setup, machine: Machine, begun: State) -> Tensor:
-    """Return what is predicted of every query of every episode, (n, ways), in the test's order.
+    """Return the predictions for all queries of all episodes, (n, ways), in the test's order.
 
     Args:
-        setup: of the cell, whose strategy is left as the last episode leaves it.
+        setup: the cell's parts; afterwards its strategy is as the last episode left it.
         machine: where to run.
-        begun: what each episode begins with.
+        begun: the state that each episode begins with.
     """
     target, rounds = setup.target, setup.target.loaded.rounds
     assert rounds is not None
@@ -70,4 +71,4 @@ def answers(setup: Setup, machine: Machine, begun: State) -> Tensor:
 
 
 def _unheard(values: Mapping[str, float], step: int) -> None:
-    """Take no note of a curve: an episode has none of its own."""
+    """Log nothing: an episode has no curves of its own."""

@@ -1,8 +1,8 @@
-"""What a process does that trains a cell beside another one: the same, and no more.
+"""A process of rank 1 or more when several train one cell together: it trains, and nothing else.
 
     python -m transfergrid.runs.following RANK [--allow MODULE]...
 
-It is given cells, one a line; see `together`, which starts it. It tests nothing and keeps nothing.
+It gets cells on stdin, one per line; see `together`, which starts it. It tests and writes nothing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from transfergrid.runs.together import met
 
 
 class Read(Checkpoint):
-    """What an earlier process left, which only the first of those that go on replaces."""
+    """A checkpoint that is only read: the process of rank 0 writes it."""
 
     def is_due(self, step: int) -> bool:
-        """Leave nothing."""
+        """Return False: nothing is saved."""
         return False
 
     def leave(self, state: State | None) -> None:
-        """Leave nothing."""
+        """Save nothing."""
 
 
 def follow(order: Mapping[str, Any], rank: int) -> None:
-    """Train the cell of an order beside the others."""
+    """Train the cell of an order together with the other processes."""
     trust.check(order)
     quiet()
     cell, ledger = cell_of(order["cell"]), Ledger(order["results"])
@@ -56,7 +56,7 @@ def follow(order: Mapping[str, Any], rank: int) -> None:
 
 
 def _unheard(values: Mapping[str, float], step: int) -> None:
-    """Log nothing: the first does."""
+    """Log nothing: the process of rank 0 does."""
 
 
 def main(arguments: Sequence[str]) -> None:

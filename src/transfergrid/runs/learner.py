@@ -1,4 +1,4 @@
-"""Trains one phase of a run with Lightning: its batches, its optimiser, its steps."""
+"""Trains one phase of a run with Lightning: batches, optimiser, steps."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from transfergrid.strategies.checked import checked_loss
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 Pieces = Sequence[tuple[Batch, float]]
-"""Parts of a batch, and the share that each has of it."""
+"""Parts of a batch, each with its share of the batch."""
 
 
 class Run(Protocol):
-    """The run that a phase is a part of, as whoever trains the phase sees it."""
+    """The run that a phase belongs to, as the `Learner` sees it; see `Driver`."""
 
     strategy: Strategy
     data: CellData
@@ -40,27 +40,27 @@ class Run(Protocol):
     first: int
     """Steps of the phase that are done."""
     losses: list[Tensor]
-    """Of those steps, where the phase may end early."""
+    """Losses of these steps; filled only where the phase may end early (`until`)."""
     optimiser: State | None
-    """That of the phase before, or of this one where the run was left."""
+    """Optimiser state: of the previous phase or, within a phase, of the last checkpoint."""
 
     def begin_of(self, phase: Phase) -> int:
-        """Return the number of a phase's first batch, among those that count as it does."""
+        """Return the number of the running phase's first batch, counted as `done` counts."""
 
     def done(self, phase: Phase) -> int:
-        """Return how many batches there were that count as a phase's do."""
+        """Return how many batches were taken in phases that count as this one does."""
 
     def prepare(self, phase: Phase, step: int) -> None:
-        """Let a phase compute what it needs at this step."""
+        """Run a phase's `before` at this step."""
 
     def standing(self, phases: Sequence[Phase]) -> Standing | None:
-        """Return the blocks that none of these phases moves, where what they make is kept."""
+        """Return the leading blocks that stay frozen in these phases; None if none is cached."""
 
     def note(self, phase: Phase, batch: Batch, loss: Tensor) -> None:
         """Count a step."""
 
     def leave_if_due(self, optimiser: Callable[[], State]) -> None:
-        """Leave the state for another process, if it is time to, with the optimiser's."""
+        """Save a checkpoint if one is due, with this optimiser state."""
 
 
 class Learner(pl.LightningModule):
@@ -87,10 +87,10 @@ class Learner(pl.LightningModule):
         trainer = machine.trainer(self.plan, max_epochs=1, limit_train_batches=len(batches))
         trainer.fit(self, machine.loader(batches))
         self.strategy.cut = 0
-        self.strategy.zero_grad()  # or whoever keeps the network keeps its gradients too
+        self.strategy.zero_grad()  # else the gradients stay in memory as long as the network
 
     def batches(self) -> StepBatches:
-        """Return what is left of the phase's batches, ready to be taken."""
+        """Return the phase's remaining batches, with their examples prepared."""
         numbers = range(self.begin + self.driver.first, self.begin + self.length)
         data = self.driver.data.of_steps(self.phase.counts)
         batches = self._behind_blocks(numbers) or self._batches(data, numbers)
@@ -106,10 +106,9 @@ class Learner(pl.LightningModule):
         return StepBatches(data, seed, numbers, plan.batch_size, augmenting, *streams)
 
     def _behind_blocks(self, numbers: range) -> StepBatches | None:
-        """Return batches of what blocks that stand still make; None where none is kept.
+        """Return batches of the cached outputs of frozen blocks; None if nothing is cached.
 
-        What the phase computes before its first step, which may be the blocks' statistics, is
-        computed before that.
+        The phase's `before` of the first step runs first: it may change the blocks' statistics.
         """
         plan, driver, phase = self.plan, self.driver, self.phase
         fixed = are_fixed(phase, Augmenting(plan.augmentation, plan.views))
@@ -135,7 +134,7 @@ class Learner(pl.LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        if device.type == "cpu":  # where batches are made: Lightning would go through all of it
+        if device.type == "cpu":  # batches are there already: Lightning would visit each tensor
             return batch
         moved: Batch = super().transfer_batch_to_device(batch, device, dataloader_idx)
         return moved
@@ -155,7 +154,7 @@ class Learner(pl.LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        stopping.obey_again()  # Lightning, asked to go, ends a phase wherever it is
+        stopping.obey_again()  # Lightning's own signal handler would end the phase at any point
 
     @property
     def _optimiser(self) -> torch.optim.Optimizer:
@@ -170,16 +169,16 @@ class Learner(pl.LightningModule):
         self.is_prepared = False
         strategy.cut = self.standing.blocks if self.standing is not None else 0
         self.set_rates(self._optimiser)
-        # Dropout is of the seed block too: an arm that draws more of it in one step would else
-        # differ from the others in all later ones.
+        # Dropout is seeded at each step by the seed block: else an arm that draws more numbers in
+        # one step would get other dropout than the other arms in all later steps.
         own = [self.peers.rank] if self.peers.rank else []
         seed_torch(stream_seed(strategy.block_seed, "dropout", self.begin + step, *own))
 
     def _expect_still(self) -> None:
-        """Raise unless blocks that were run ahead of the steps are as they were.
+        """Raise if the blocks whose outputs are cached have changed.
 
         Raises:
-            BadInputError: something beside the optimiser has changed them.
+            BadInputError: something other than the optimiser has changed them.
         """
         if self.standing is not None and self.standing.has_moved():
             raise BadInputError(
@@ -188,7 +187,7 @@ class Learner(pl.LightningModule):
             )
 
     def set_rates(self, optimiser: torch.optim.Optimizer) -> None:
-        """Give an optimiser of the phase's groups the rates of the step to come."""
+        """Set the learning rates of the phase's groups for the next step."""
         instead, factor = self.phase.lr_factor, self.strategy.lr_factor
         factor = factor if instead is None else instead
         base = self.plan.lr * factor * self._rate(self.driver.first)
@@ -222,12 +221,12 @@ class Learner(pl.LightningModule):
         return loss
 
     def _optimiser_step_begins(self) -> None:
-        for group in self._optimiser.param_groups:  # who does not learn has no gradient and no step
+        for group in self._optimiser.param_groups:  # no gradient, no step: what does not learn
             for parameter in group["params"]:
                 parameter.grad = None
 
     def _backward(self, objective: Objective, pieces: Pieces, progress: float) -> Tensor:
-        """Add the gradients of an objective to those who learn from it; return its loss."""
+        """Add an objective's gradients to the parameters that learn from it; return its loss."""
         own = _parameters(objective.learns)
         total: Tensor | None = None
         for piece, share in pieces:
@@ -254,13 +253,13 @@ class Learner(pl.LightningModule):
         return total
 
     def _scale(self) -> float:
-        """Return by what a scaler multiplies losses, so that half precision holds gradients."""
+        """Return the factor by which a gradient scaler multiplies losses; 1 without a scaler."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         return 1.0 if scaler is None else float(scaler.get_scale())
 
     @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.plan.gradient_clip is not None:  # by now a scaler has scaled the gradients back
+        if self.plan.gradient_clip is not None:  # gradients are unscaled by now
             own = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(own, self.plan.gradient_clip)
 
@@ -284,7 +283,7 @@ class Learner(pl.LightningModule):
         self.trainer.should_stop = True
 
     def kept_optimiser(self) -> State:
-        """Return what the optimiser has gathered, by parameter, and a scaler of losses."""
+        """Return the optimiser's state, whole and by parameter name, and the gradient scaler's."""
         self._expect_still()
         optimiser, named = self._optimiser, self.strategy.named_parameters()
         own = {name: optimiser.state[p] for name, p in named if p in optimiser.state}
@@ -293,7 +292,7 @@ class Learner(pl.LightningModule):
 
 
 def optimiser_of(plan: Training, groups: Sequence[Group]) -> torch.optim.Optimizer:
-    """Return the optimiser of a plan for groups, whose rates are yet to be set."""
+    """Return the optimiser of a training plan for these groups; `set_rates` sets their rates."""
     told = [
         {
             "params": list(group.parameters),
@@ -302,7 +301,7 @@ def optimiser_of(plan: Training, groups: Sequence[Group]) -> torch.optim.Optimiz
         }
         for group in groups
     ]
-    fused = plan.precision != "16-mixed"  # what a scaler has fused cannot be clipped
+    fused = plan.precision != "16-mixed"  # a fused optimiser unscales by itself: too late to clip
     if plan.optimizer == "sgd":
         nesterov = plan.momentum > 0
         return torch.optim.SGD(told, plan.lr, plan.momentum, 0, nesterov=nesterov, fused=fused)

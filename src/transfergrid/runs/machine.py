@@ -29,14 +29,14 @@ from transfergrid.sources.backbone import evaluating
 from transfergrid.strategies.base import Strategy
 
 EVALUATION_BATCH = 32
-"""Examples at once where nothing learns: on a CPU more leave the caches, see experiments/speed."""
+"""Batch size without training: on a CPU larger ones miss its caches, see experiments/speed."""
 EVALUATION_BATCH_GPU = 256
 CACHE_GIB = 8.0
 
 
 @cache
 def store_in(results: Path, gib: float) -> Store:
-    """Return the cache of a ledger's folder, the same one for all cells of a process."""
+    """Return the cache in a ledger's folder; the same object for all cells of a process."""
     return Store(results / FOLDER, int(gib * 2**30))
 
 
@@ -46,18 +46,17 @@ class Machine:
 
     Args:
         accelerator: Lightning's name: `auto`, `cpu`, `gpu`, ...
-        threads: of torch on the CPU in one worker.
+        threads: torch's CPU threads in one worker.
         loader_workers: processes that read and prepare batches; 0 reads in the process itself.
         deterministic: Lightning's: True, False or "warn".
-        cache: GiB that what blocks which stand still make of examples may take on disk; 0: it is
-            computed anew each time.
-        diagnostics: what a cell notes about itself: `none`, `short` (what is at hand or takes
+        cache: GiB on disk for cached outputs of frozen blocks; 0: they are computed each time.
+        diagnostics: what a cell records about itself: `none`, `short` (what is at hand or takes
             few passes) or `full` (random weights too, other BatchNorm statistics, each block).
-        checkpoint_minutes: after which a run that is not done leaves what another process can go
-            on from, and again after as many; 0: never.
-        store: where features are kept; nowhere before `kept_in`.
-        devices: that train a cell together; see `peers`.
-        peers: the processes that do so at this moment.
+        checkpoint_minutes: minutes between two checkpoints, from which another process can resume;
+            0: there are none.
+        store: the cache of features; None before `kept_in`.
+        devices: how many devices train a cell together; see `peers`.
+        peers: the processes that train a cell together now.
     """
 
     accelerator: str = "auto"
@@ -72,12 +71,12 @@ class Machine:
     peers: Peers = ALONE
 
     def kept_in(self, results: Path) -> Machine:
-        """Return this machine with the cache of a ledger's folder, one for all workers."""
+        """Return this machine with the cache in a ledger's folder, which all workers share."""
         return replace(self, store=store_in(results, self.cache)) if self.cache else self
 
     @property
     def device(self) -> torch.device:
-        """The device that a run of this process uses."""
+        """The device that runs of this process use."""
         return at_rest(self, Training()).strategy.root_device
 
     def trainer(self, training: Training, **options: Any) -> pl.Trainer:
@@ -92,14 +91,14 @@ class Machine:
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            # found by itself a cluster is asked to begin the job anew, where it is only to tell
+            # a cluster that Lightning detects by itself would be asked to requeue the job
             plugins=[LightningEnvironment()],
             **options,
         )
 
     def loader(self, batches: Dataset[Any]) -> DataLoader[Any]:
         """Return a loader of ready batches, in their order."""
-        # of its own, or each reading would move torch's draws, and none where a cache is read
+        # its own generator: else a pass over data would advance torch's, and a cached one would not
         own = torch.Generator()
         return DataLoader(batches, None, num_workers=self.loader_workers, generator=own)
 
@@ -110,8 +109,8 @@ class Machine:
 
         Args:
             view: the examples.
-            augmented: an augmentation and which view by it; None: as they are.
-            size: of a batch; None: what is quickest where each example is for itself.
+            augmented: an augmentation and the number of the view; None: not augmented.
+            size: batch size; None: the fastest, where the result does not depend on it.
         """
         view.warm()
         quickest = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
@@ -119,13 +118,13 @@ class Machine:
 
 
 def at_rest(machine: Machine, training: Training) -> pl.Trainer:
-    """Return a Trainer that fits nothing but knows device and precision; a process makes one.
+    """Return a Trainer that is not used to fit, only for device and precision; it is kept.
 
-    To make one takes longer than a step: each looks for plugins in every package installed.
+    Making a Trainer takes longer than a training step: it looks for plugins in all packages.
     """
     wanted = machine.deterministic
     torch.use_deterministic_algorithms(bool(wanted), warn_only=wanted == "warn")
-    # To fill every new tensor takes a tenth of a step, and tells only of what reads it unwritten.
+    # Filling every new tensor takes a tenth of a step, and only exposes reads of unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = wanted is True  # type: ignore[attr-defined]
     return _at_rest(machine, training.precision)
 
@@ -139,12 +138,12 @@ def _at_rest(machine: Machine, precision: Precision) -> pl.Trainer:
 def applied(
     strategy: Strategy, machine: Machine, trainer: pl.Trainer | None = None
 ) -> Iterator[Callable[[Any], Any]]:
-    """Put a strategy where it is to run, in eval mode; yields what brings a batch to it.
+    """Move a strategy to its device, in eval mode; yield the function that moves a batch there.
 
     Args:
-        strategy: is put back afterwards where it was, and each of its parts in the mode it had.
+        strategy: afterwards moved back, each of its parts in the mode that it had.
         machine: where to run.
-        trainer: in which it is training at this moment, if it is.
+        trainer: the trainer in which the strategy is training now; None: it is not training.
     """
     trainer = trainer or at_rest(machine, strategy.training_plan)
     precision, cut = trainer.precision_plugin, strategy.cut
@@ -160,9 +159,9 @@ def applied(
 
 @contextmanager
 def placed(strategy: Strategy, device: torch.device) -> Iterator[None]:
-    """Put a strategy on a device, and afterwards back where it was."""
+    """Move a strategy to a device, and afterwards back."""
     held = {tensor.device: None for tensor in (*strategy.parameters(), *strategy.buffers())}
-    if all(place == device for place in held):  # moved by one module at a time, even so
+    if all(place == device for place in held):  # `to` would still visit every module
         yield
         return
     strategy.to(device)
@@ -173,7 +172,7 @@ def placed(strategy: Strategy, device: torch.device) -> Iterator[None]:
 
 
 def bringing(machine: Machine, training: Training) -> Callable[[Any], Any]:
-    """Return what brings a batch to where a strategy runs, in the precision of its inputs."""
+    """Return the function that moves a batch to the device, in the precision of the training."""
     return partial(_brought, at_rest(machine, training))
 
 
@@ -183,7 +182,7 @@ def _brought(trainer: pl.Trainer, batch: Any) -> Any:
 
 
 def quiet() -> None:
-    """Keep memory that is freed, and Lightning's remarks about this machine out of every log."""
+    """Set up a process: keep freed memory, make torch and Lightning faster, silence warnings."""
     keep_what_is_freed()
     _ask_no_driver()
     found_once()
@@ -201,6 +200,6 @@ def quiet() -> None:
 
 @cache
 def _ask_no_driver() -> None:
-    """Let torch remember that there is no GPU: Lightning has it ask the driver at every step."""
+    """Let torch remember that there is no GPU: Lightning makes it ask the driver at every step."""
     if not torch.cuda.is_available():
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

@@ -1,4 +1,4 @@
-"""A worker's memory: kept while a cell runs, which is quick, and given back once it is done."""
+"""A worker's memory: freed memory is kept while a cell runs, for speed, and given back after it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import cache
 from typing import Any, ClassVar
 
 KEPT = 512 * 2**20
-"""Bytes that were freed and that a worker holds all the same, for the next cell."""
+"""Freed bytes that a worker keeps for the next cell."""
 LARGE = 4 * 2**20
-"""Bytes of a network from which on what it leaves is freed at once."""
+"""Size of a network, in bytes, from which its reference cycles are collected at once."""
 _MALLOPT = {-1: KEPT, -2: 64 * 2**20, -4: 0}
 """glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_MAX."""
 
 
 class _Told(ctypes.Structure):
-    """What glibc tells of its memory, in bytes (`mallinfo2`)."""
+    """glibc's struct of memory statistics, in bytes (`mallinfo2`)."""
 
     _fields_: ClassVar = [
         (name, ctypes.c_size_t)
@@ -27,15 +27,15 @@ class _Told(ctypes.Structure):
         )
     ]
     fordblks: int
-    """Bytes that are free, but not given back."""
+    """Bytes that are free but not given back to the system."""
 
 
 @cache
 def keep_what_is_freed() -> None:
-    """Let glibc keep what is freed, up to half a GiB, instead of handing pages back and forth.
+    """Let glibc keep freed memory, up to half a GiB, instead of returning it to the kernel.
 
-    By default each large tensor is mapped anew and its pages cleared by the kernel: with batches of
-    256 photographs that takes longer than the network does.
+    By default the kernel maps each large tensor anew and clears its pages: with batches of 256
+    photographs that takes longer than the network does.
     """
     if set_option := _of_glibc("mallopt"):
         for option, value in _MALLOPT.items():
@@ -43,15 +43,15 @@ def keep_what_is_freed() -> None:
 
 
 def free_cycles(size: int = LARGE) -> None:
-    """Free what points at one another: a network, its optimiser and its trainer.
+    """Free objects that refer to one another: a network, its optimiser and its trainer.
 
-    Left to itself Python's collector, which sees no tensor's size, lets GiB gather: a trial of a
-    search leaves a network five times over, with its gradients, its optimiser's two means and the
-    weights of its best step.
+    Python's garbage collector does not see the size of tensors, and would let GiB pile up: a trial
+    of a search leaves five times its network (weights, gradients, the optimiser's two means, the
+    weights of the best step).
 
     Args:
-        size: bytes of the network; of one that is not `LARGE` what lies about does not matter, and
-            to look for it takes as long as a few steps.
+        size: bytes of the network; below `LARGE` nothing is done: little memory is at stake, and
+            collecting takes as long as a few steps.
     """
     if size >= LARGE:
         gc.collect()
@@ -63,11 +63,11 @@ def bytes_of(tensors: Iterable[Any]) -> int:
 
 
 def end_of_cell() -> None:
-    """Free the cell that ended, and give back what the next one may never need.
+    """Free the cell that ended, and give memory back to the system that the next may not need.
 
-    What is there after the first cell (modules, caches) is set aside, which makes later searches
-    short. What lies free between what is in use glibc gives back by itself only where nothing is
-    above it: a worker would stay as large as its largest cell ever was.
+    Objects that exist after the first cell (modules, caches) are frozen for the garbage collector,
+    which makes later collections short. By itself glibc returns only free memory at the top of the
+    heap, not between used blocks: a worker would stay as large as its largest cell.
     """
     free_cycles()
     _set_aside()
@@ -76,7 +76,7 @@ def end_of_cell() -> None:
 
 
 def give_back() -> None:
-    """Free whatever can be, on a GPU too: what was tried there needed more than there is."""
+    """Free all that can be freed, also on a GPU, after a run that was out of memory."""
     import torch
 
     free_cycles()
@@ -85,7 +85,7 @@ def give_back() -> None:
 
 
 def free_bytes() -> int:
-    """Return how many bytes were freed and not given back; 0 where nobody tells."""
+    """Return how many bytes were freed and not given back; 0 if that is not known."""
     tell: Any = _of_glibc("mallinfo2")
     if tell is None:
         return 0
@@ -95,13 +95,16 @@ def free_bytes() -> int:
 
 @cache
 def _set_aside() -> None:
-    """Do so once; to count what was set aside, as Python does to tell, takes 0.05 s."""
+    """Freeze all present objects for the garbage collector, once per process.
+
+    The cache tells whether it was done: `gc.get_freeze_count` would take 0.05 s.
+    """
     gc.freeze()
 
 
 @cache
 def _of_glibc(name: str) -> Callable[..., Any] | Any:
-    """Return a function of the C library; None where there is none of that name."""
+    """Return a function of the C library; None if it has none of that name."""
     try:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):

@@ -1,8 +1,8 @@
-"""A trained strategy as files: kept without what only trains, and made again without its source.
+"""A trained strategy as files: without what only training needs, and loadable without its source.
 
     model.safetensors   the strategy's `kept_state`
     features.json       the plain features' fitted values, for a strategy that takes no backbone
-    vector.json         the columns of vectors and how they are scaled, where inputs are such
+    vector.json         the columns of vectors and how they are scaled, if inputs are vectors
     kept.json           why it is kept
 
 A *description* is the plain dict from which the modules are built anew; see `description_of`.
@@ -47,14 +47,14 @@ from transfergrid.strategies.base import Strategy
 
 @dataclass
 class Model:
-    """A trained strategy that can predict, in eval mode, and what makes its inputs."""
+    """A trained strategy that can predict, in eval mode, and its preprocessing."""
 
     strategy: Strategy
     preprocess: Preprocess
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
+        """The task that it predicts."""
         return self.strategy.task
 
 
@@ -67,8 +67,8 @@ def save_model(setup: Setup, folder: Path, why: str | None) -> None:
     """Write a trained strategy into `model/` in a cell's folder.
 
     Args:
-        setup: of the cell.
-        folder: of the cell.
+        setup: the cell's parts, with the trained strategy.
+        folder: the cell's folder.
         why: `all`, `best` or `reproduced`; None writes nothing.
     """
     if why is None:
@@ -94,7 +94,7 @@ def save_model(setup: Setup, folder: Path, why: str | None) -> None:
 
 
 def description_of(record: Record) -> Config:
-    """Return what a cell's model is built from: all of it but weights."""
+    """Return the description that a cell's model is built from: all but the weights."""
     config, metric = record.config, record.metric.name
     return {
         **({"metric": metric} if kind_of(metric) == CLUSTERS else {}),
@@ -108,7 +108,7 @@ def description_of(record: Record) -> Config:
 
 
 def chosen_values(record: Record) -> dict[str, float]:
-    """Return the setting that a search inside the cell chose; nothing without one."""
+    """Return the setting that a search inside the cell chose; empty without a search."""
     tuning = record.tuning
     if tuning is None or tuning.chosen is None:
         return {}
@@ -117,7 +117,7 @@ def chosen_values(record: Record) -> dict[str, float]:
 
 
 def _network(config: Mapping[str, Any]) -> Config | None:
-    """Return the architecture that predicts: a student's, where there is one."""
+    """Return the architecture that predicts: the student's if there is one, else the source's."""
     needs = Needs.read(config["strategy"]["about"]["needs"])
     if config["source"] is None or not needs.has_network:
         return None
@@ -125,7 +125,7 @@ def _network(config: Mapping[str, Any]) -> Config | None:
 
 
 def load_model(folder: Path, description: Mapping[str, Any]) -> Model:
-    """Make a trained strategy again from what `save_model` wrote.
+    """Return the trained strategy that `save_model` wrote.
 
     Raises:
         BadInputError: the folder holds no such model, or a part of it cannot be built here.
@@ -135,13 +135,13 @@ def load_model(folder: Path, description: Mapping[str, Any]) -> Model:
         return _loaded(folder, description)
     except (BadInputError, OSError):
         raise
-    except Exception as error:  # of sizes and names that fit no network torch raises several kinds
+    except Exception as error:  # torch raises several kinds if sizes or names do not fit
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise BadInputError(f"{folder} cannot be made into a model: {told}") from error
 
 
 def _source_head(state: Mapping[str, Tensor], backbone: Backbone | None) -> nn.Module | None:
-    """Return the source's own head, where a strategy that was given one kept it."""
+    """Return the source's own head, if the strategy was given one and kept it; else None."""
     own = "source_head."
     held = {name.removeprefix(own): part for name, part in state.items() if name.startswith(own)}
     return heads.linear(held, backbone.dim) if held and backbone is not None else None
@@ -178,14 +178,14 @@ def _features(file: Path) -> PlainFeatures:
 
 
 class ReadOnce(Prepared):
-    """New images, of which none is kept."""
+    """New images that are read once, so none is kept in memory."""
 
     def warm(self) -> None:
         """Prepare nothing ahead."""
 
 
 def new_view(examples: Examples, preprocess: Preprocess) -> View:
-    """Return all of some new examples, whose labels mean nothing."""
+    """Return a view of new examples; their labels mean nothing."""
     held = Prepared if isinstance(examples, TextExamples) else ReadOnce
     rows = np.arange(len(examples), dtype=np.int64)
     return View(held(examples, preprocess), rows, examples.labels)

@@ -1,4 +1,4 @@
-"""Scores of what a trained strategy says of its source domains' tasks, on test parts of theirs."""
+"""Scores of a trained strategy on its source domains' own tasks, on their own test parts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transfergrid.strategies.phases import Other
 
 
 def other_tasks(setup: Setup, machine: Machine) -> tuple[OtherTask, ...]:
-    """Return these scores; none where a strategy keeps no head of a source.
+    """Return the scores on source domains' tasks; none if the strategy keeps no head of a source.
 
-    It comes after every choice, and reads each test part once for each that is told of it.
+    This happens after every choice. A test part is read once for each score on it.
 
     Raises:
-        FloatingPointError: what is said is not finite.
+        FloatingPointError: a prediction is not finite.
     """
     return tuple(_scored(other, setup, machine) for other in setup.strategy.other_tasks())
 

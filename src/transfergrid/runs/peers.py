@@ -1,12 +1,12 @@
-"""Several processes that train one cell together, each on a device of its own: what they exchange.
+"""Data-parallel training of one cell by several processes, each on a device of its own.
 
-Every one runs the whole training. Of each batch it takes its part, as `training.accumulate` cuts a
-batch, and the gradients of all parts are summed before a step: so all hold the same weights after
-it, and a batch is as large as it would be on one device. The first of them alone looks at what
-comes of it, and tells the others its scores.
+Each process runs the whole training. It takes its part of each batch (batches are cut as by
+`training.accumulate`), and the gradients of all parts are summed before a step. So all processes
+hold the same weights after it, and a batch is as large as on one device. Only the process of rank 0
+scores the strategy, and broadcasts the scores.
 
-Lightning's own launcher would start the command of this process again, and torch's wrapper of a
-module cannot tell which of its parameters an objective reaches.
+Lightning's own launcher would start this process's command again, and torch's DDP wrapper cannot
+know which of a module's parameters an objective reaches.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class Peers:
-    """What one process knows of the others; with nobody beside it each method does nothing.
+    """One process's view of all processes that train together; alone, nothing is exchanged.
 
     Args:
-        rank: the number of this one; the first is 0.
-        world: how many there are.
-        device: that this one's messages lie on.
+        rank: the number of this process, from 0.
+        world: how many processes there are.
+        device: kind of device on which this process's messages lie.
     """
 
     rank: int = 0
@@ -38,9 +38,9 @@ class Peers:
     device: str = "cpu"
 
     def own(self, pieces: Sequence[tuple[Piece, float]]) -> list[tuple[Piece, float]]:
-        """Return this one's pieces of a batch, and the share that each has in the gradient.
+        """Return this process's pieces of a batch, each with its share in the gradient.
 
-        A batch that was cut into fewer pieces than there are processes is taken whole by each.
+        If a batch has fewer pieces than there are processes, each process takes the whole batch.
         """
         if self.world == 1:
             return list(pieces)
@@ -49,9 +49,9 @@ class Peers:
         return list(pieces[self.rank :: self.world])
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
-        """Sum the gradients of all, and a loss, which is returned.
+        """Sum gradients, in place, and a loss over all processes; return the summed loss.
 
-        Who has no gradient in any process has none afterwards.
+        A parameter without a gradient in any process has none afterwards.
         """
         if self.world == 1:
             return loss
@@ -65,12 +65,12 @@ class Peers:
         return total.reshape(loss.shape)
 
     def take_buffers(self, module: nn.Module) -> None:
-        """Take over the first one's buffers, such as the means of its BatchNorm layers."""
+        """Broadcast the buffers of rank 0 to all, such as the statistics of BatchNorm layers."""
         if self.world > 1:
             self._take(module.buffers())
 
     def take_all(self, module: nn.Module) -> None:
-        """Take over the first one's parameters and buffers."""
+        """Broadcast the parameters and buffers of rank 0 to all."""
         if self.world > 1:
             self._take((*module.parameters(), *module.buffers()))
 
@@ -79,7 +79,7 @@ class Peers:
             _in_flat_pieces([t.data for t in tensors if t.numel()], _from_first)
 
     def told(self, make: Callable[[], float | None]) -> float | None:
-        """Return what the first one makes, to the last digit; the others make nothing."""
+        """Return the number that `make` returns in rank 0, exactly; other ranks do not call it."""
         if self.world == 1:
             return make()
         made = make() if self.rank == 0 else None
@@ -98,7 +98,7 @@ def _from_first(tensor: Tensor) -> None:
 
 
 def _in_flat_pieces(tensors: Sequence[Tensor], exchange: Callable[[Tensor], object]) -> None:
-    """Let those of one kind be exchanged at once, in place: a message each costs more."""
+    """Exchange all tensors of one dtype in a single message, in place: one each would cost more."""
     kinds: defaultdict[torch.dtype, list[Tensor]] = defaultdict(list)
     for tensor in tensors:
         kinds[tensor.dtype].append(tensor)

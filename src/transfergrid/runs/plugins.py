@@ -1,4 +1,4 @@
-"""What Lightning looks for in every package installed, each time that a Trainer is made."""
+"""Caches Lightning's search for plugins in all installed packages, done for each new Trainer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from importlib.metadata import entry_points
 from lightning_fabric.utilities import registry
 
 LOOKED_UP = entry_points.__name__
-"""How Lightning's module `registry` calls what finds packages that bring callbacks."""
+"""Name, in Lightning's module `registry`, of the function that finds packages with callbacks."""
 
 
 @cache
 def found_once() -> None:
-    """Let a process look for packages that bring callbacks once: it takes longer than a step.
+    """Let a process look for packages with callbacks only once: it takes longer than a step.
 
-    Where another version of Lightning looks in another way, it looks as often as before.
+    A version of Lightning that looks in another way is not affected.
     """
     setattr(registry, LOOKED_UP, cache(entry_points))

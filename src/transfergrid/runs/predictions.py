@@ -1,4 +1,4 @@
-"""What a strategy says of the examples of a view, and what its backbone makes of them."""
+"""Passes the examples of a view through a strategy: predictions, features, or the like."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfergrid.runs.standing import Standing, StandingView
 from transfergrid.strategies.base import Strategy
 
 Hear = Callable[[Tensor], None]
-"""Is told the embeddings that predictions were made of, (n, dim), in the view's order."""
+"""Receives the embeddings that predictions were made from, (n, dim), in the view's order."""
 
 
 def predictions(
@@ -27,18 +27,18 @@ def predictions(
     hear: Hear | None = None,
     by: Callable[[Inputs], Tensor] | None = None,
 ) -> Tensor:
-    """Return what the task decodes, (n, outputs) float32 on the CPU, in the view's order.
+    """Return decoded predictions, (n, outputs) float32 on the CPU, in the view's order.
 
     Args:
-        strategy: that predicts.
+        strategy: the strategy that predicts.
         view: the examples.
         machine: where to run.
-        standing: leading blocks of it as they are, that need not be run again.
+        standing: its frozen leading blocks, whose outputs are cached.
         hear: see `said`.
-        by: what predicts; None: the strategy's `predict`.
+        by: the function that predicts; None: the strategy's `predict`.
 
     Raises:
-        FloatingPointError: one of them is not finite; such a run has no valid score.
+        FloatingPointError: a prediction is not finite; such a run has no valid score.
     """
     outputs = said(strategy, by or strategy.predict, view, machine, standing=standing, hear=hear)
     found = strategy.task.decode(outputs.float().cpu())
@@ -56,16 +56,16 @@ def said(
     standing: Standing | None = None,
     hear: Hear | None = None,
 ) -> Tensor:
-    """Return what a part of a strategy gives for a whole view, in eval mode and in its order.
+    """Return the outputs of a strategy's function for a whole view, in eval mode, in its order.
 
     Args:
-        strategy: that `by` belongs to.
+        strategy: the strategy that `by` belongs to.
         by: `predict`, `features`, or the like.
         view: the examples.
         machine: where to run.
-        trainer: in which the strategy is training at this moment, if it is.
-        standing: leading blocks of it as they are, that need not be run again.
-        hear: is told what `features` gave on the way, where that was once for each example.
+        trainer: the trainer in which the strategy is training now; None: it is not training.
+        standing: its frozen leading blocks, whose outputs are cached.
+        hear: receives the outputs of `features` on the way, if it ran once for each example.
     """
     if standing is not None and not isinstance(view, StandingView):
         view = standing.view(view)
@@ -88,7 +88,7 @@ def _in_order(parts: list[Tensor], view: View) -> Tensor:
 
 @contextmanager
 def overhearing(strategy: Strategy) -> Iterator[list[Tensor]]:
-    """Yield what the strategy's `features` gives while inside, call by call."""
+    """Yield a list that collects the outputs of the strategy's `features`, call by call."""
     heard: list[Tensor] = []
     features = strategy.features
 

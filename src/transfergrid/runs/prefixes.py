@@ -1,4 +1,4 @@
-"""Leading blocks of a network by themselves: whether they can be run ahead of the others."""
+"""Leading blocks of a network: whether they can be run apart from the others and cached."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from transfergrid.strategies.base import Strategy
 
 
 def can_be_cut(backbone: Backbone, blocks: int) -> bool:
-    """Return whether a part of the blocks can be run by itself.
+    """Return whether the first `blocks` blocks, and the others, can be run by themselves.
 
-    Of sequences all that it gives must be as long as they are: then they can be kept one by one.
+    For sequences all outputs must be as long as the inputs, so that each example can be cached by
+    itself.
     """
     try:
         prefix = backbone.prefix(blocks)
@@ -36,7 +37,7 @@ def can_be_cut(backbone: Backbone, blocks: int) -> bool:
 
 
 def longest_of(examples: Prepared) -> int:
-    """Return how long the longest sequence of a split is; 0 if that is not known."""
+    """Return the length of the longest sequence of a split; 0 if it is not known."""
     found = examples.lengths(np.arange(len(examples.examples), dtype=np.int64))
     return 0 if found is None else max(1, int(found.max()))
 
@@ -44,14 +45,14 @@ def longest_of(examples: Prepared) -> int:
 def of_one_length(
     prefix: Callable[[Inputs], tuple[Tensor, ...]], length: int, inputs: Inputs
 ) -> tuple[Tensor, ...]:
-    """Return what blocks make of sequences, filled up to one length, and the lengths, (n,)."""
+    """Return the blocks' outputs for sequences, padded to one length, and the lengths, (n,)."""
     assert isinstance(inputs, dict)
     own = inputs["attention_mask"].sum(dim=1)
     return (*(padded(part, length) for part in prefix(inputs)), own)
 
 
 def is_calm(strategy: Strategy, blocks: int) -> bool:
-    """Return whether the blocks do in training what they do in evaluation: no dropout between."""
+    """Return whether the blocks give the same outputs in train and eval mode: no dropout inside."""
     prefix, mode = strategy.backbone.prefix(blocks), strategy.training
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         inputs = _anything(strategy.backbone.example(2))
@@ -64,7 +65,7 @@ def is_calm(strategy: Strategy, blocks: int) -> bool:
 
 
 def _anything(inputs: Inputs) -> Inputs:
-    """Return inputs of that shape of which no network makes nothing but zeros."""
+    """Return inputs of the same shape with varied values, for which outputs are not all zero."""
     if isinstance(inputs, Tensor):
         return torch.randn_like(inputs)
     tokens = inputs["input_ids"]

@@ -1,4 +1,4 @@
-"""Sources trained by this program: once per content, found again by every later cell."""
+"""Trains sources: each once per content hash; later cells load it."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ from transfergrid.strategies.baselines.scratch import Scratch
 KEPT_IN_MEMORY = 4
 WEIGHTS = "weights.safetensors"
 START = "start"
-"""What files of weights call the hash of those that their training began with."""
+"""Key, in a weight file's metadata, of the hash of the weights that training began with."""
 
 
 class SourceMaker:
     """Trains sources on their own domains and keeps them under `<results>/sources/<content>/`.
 
-    Two processes that ask for the same source at the same moment train it once: the second waits
-    for the first at a lock, which the system releases if its holder dies.
+    Two processes that ask for the same source at the same time train it once: the second waits at a
+    file lock, which the system releases if its holder dies.
 
     Args:
         folder: where trained sources are kept.
         machine: what to train on.
-        tracker: is told of a training that happens.
-        clock: gets the seconds spent training under `source`.
-        asked: what else a tracker is told: the study and the grid that it is trained for.
+        tracker: gets a run for each source that is trained.
+        clock: counts the seconds of training under `source`.
+        asked: further facts for the tracker: the study and the grid that the source is trained for.
     """
 
     _memory: ClassVar[OrderedDict[Path, dict[str, Tensor]]] = OrderedDict()
@@ -82,11 +82,13 @@ class SourceMaker:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What is told of the source that was asked for; of several, of each."""
+        """The card of the source that was asked for; of several sources, all cards."""
         return self.card if len(self.cards) < 2 else {"each": list(self.cards.values())}
 
     def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed.
+
+        It is trained now if it never was.
 
         Raises:
             BadInputError: the folder cannot be written to.
@@ -94,7 +96,7 @@ class SourceMaker:
         return self._found(self._place(source, seed) / WEIGHTS)
 
     def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
-        """Return the state dict of the head that was trained with it.
+        """Return the state dict of the head that was trained with the source's backbone.
 
         Raises:
             BadInputError: the folder cannot be written to.
@@ -102,10 +104,10 @@ class SourceMaker:
         return self._found(self._place(source, seed) / "head.safetensors")
 
     def begun(self, source: TrainedSource, seed: int) -> Backbone:
-        """Return the network that the training of this source began with, as its weights say.
+        """Return the network that the training of this source began with, built again.
 
         Raises:
-            BadInputError: this is another one now, or they do not say.
+            BadInputError: its hash differs from the one in the weight file, or the file has none.
         """
         file = self._place(source, seed) / WEIGHTS
         with safe_open(file, "pt") as kept:
@@ -121,7 +123,7 @@ class SourceMaker:
         return start
 
     def _place(self, source: TrainedSource, seed: int) -> Path:
-        """Return the folder of a source, which is trained now if it never was."""
+        """Return the folder of a source; train it first if it never was."""
         place = self.folder / content_of(source, seed)
         if not (place / "card.json").exists():
             self._train_once(source, seed, place)
@@ -154,7 +156,7 @@ class SourceMaker:
         self, source: TrainedSource, seed: int, content: str
     ) -> tuple[Strategy, dict[str, Any], str]:
         clock, domain = Stopwatch(), OpenDomain(config_of(source.domain), self.machine.store)
-        own_seed = stream_seed(seed, "source")  # shares no stream with the target's seed blocks
+        own_seed = stream_seed(seed, "source")  # independent of the target's seed blocks
         backbone = _first(source, own_seed)
         start = backbone.fingerprint()
         strategy, data = _learner(source, domain, backbone, own_seed)
@@ -189,7 +191,7 @@ class SourceMaker:
         return strategy, card, start
 
     def _tested(self, strategy: Strategy, domain: OpenDomain, data: CellData) -> dict[str, Any]:
-        """Return how a source scores on its own test part."""
+        """Return a source's scores on its own domain's test part."""
         test = domain.whole("test", strategy.backbone.preprocess)
         labels = torch.from_numpy(test.labels)
         said = predictions(strategy, test, self.machine)
@@ -227,7 +229,7 @@ class SourceMaker:
 def _learner(
     source: TrainedSource, domain: OpenDomain, backbone: Backbone, own_seed: int
 ) -> tuple[Strategy, CellData]:
-    """Return what a source learns by, and what it learns from: labels, or inputs alone."""
+    """Return the strategy that trains a source and its data: with labels, or inputs alone."""
     task = pretext_of(source)
     if task is not None:
         return task, _unlabelled(domain, backbone)
@@ -235,7 +237,7 @@ def _learner(
 
 
 def _unlabelled(domain: OpenDomain, backbone: Backbone) -> CellData:
-    """Return all inputs of a domain's pool, and nothing of its labels or of its test part."""
+    """Return all inputs of a domain's pool, without its labels and its test part."""
     rows = np.arange(len(domain.examples("pool")), dtype=np.int64)
     inputs = domain.view("pool", backbone.preprocess, rows, labels=rows[:0])
     return CellData(domain.task, None, None, unlabelled=inputs)
@@ -257,12 +259,12 @@ def _labelled(
             draws = generator(own_seed, "label noise", part)
             view.labels = noisy(view.labels, share, data.task.outputs, draws)
     if source.shuffle_labels or share == 1.0 or not domain.domain.learnable:
-        data.validation = None  # its score is luck and would choose an arbitrary step
+        data.validation = None  # nothing can be learned: its score would choose a step by chance
     return strategy, data
 
 
 def _found(strategy: Pretext, fitted: Fit, inputs: int) -> dict[str, Any]:
-    """Return what is kept of learning without labels: the loss at the end, and what it told."""
+    """Return what the card keeps of a pretext task: its last training loss and what it noted."""
     told = {"loss": float(fitted.curves["train_loss"][-1]), **strategy.tells()}
     return {
         "train_examples": inputs,
@@ -273,22 +275,22 @@ def _found(strategy: Pretext, fitted: Fit, inputs: int) -> dict[str, Any]:
 
 
 def _chance(domain: OpenDomain, labels: Tensor) -> float | None:
-    """Return the share of the most frequent class; of numbers what telling the mean scores."""
+    """Return the share of the most frequent class; for numbers the score of predicting the mean."""
     if domain.domain.of_numbers:
         return domain.task.floor(labels)[domain.domain.metric]
     return float(labels.bincount().max() / len(labels))
 
 
 def _first(source: TrainedSource, own_seed: int) -> Backbone:
-    """Return what a training begins with."""
+    """Return the network that a source's training begins with."""
     seed_torch(stream_seed(own_seed, "backbone"))
     return source.initial()
 
 
 def _keep(strategy: Strategy, card: dict[str, Any], place: Path, start: str) -> None:
-    """Write weights first and the card last: a source is there once its card is.
+    """Write the weights first and the card last: a source exists once its card does.
 
-    The weights tell the hash of those that their training began with.
+    The weight files hold the hash of the weights that training began with.
     """
     place.mkdir(exist_ok=True)
     head = strategy.head.folded() if isinstance(strategy.head, ScaledLinear) else strategy.head

@@ -1,4 +1,4 @@
-"""What is written down of a cell that has run: its record."""
+"""Makes the record of a cell that has run."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _budget(cell: Cell, fitted: Fit) -> Budget:
 
 
 def _tried(cell: Cell, fitted: Fit) -> int:
-    """Return how many settings were tried: in this cell, or else before it was planned."""
+    """Return how many settings were tried: in this cell, else for its defaults before the grid."""
     if fitted.tuning is not None and fitted.tuning.trials:
         return len(fitted.tuning.trials)
     return trials_before(cell.config)
@@ -145,20 +145,20 @@ def _source_copies(setup: Setup) -> dict[str, Any]:
 
 
 def _no_validation(setup: Setup) -> dict[str, Any]:
-    """Return why nothing validates, where labels are learned from that are enough for it."""
+    """Return why there is no validation part, if the cell learns from target labels."""
     reason = setup.drawn.no_validation
     return {"no_validation": reason} if reason and setup.data.train is not None else {}
 
 
 def _untested(setup: Setup) -> dict[str, Any]:
-    """Return the classes that no test example is of, if there are any."""
+    """Return the classes without a test example, if there are any."""
     there = set(setup.target.loaded.test.labels.ravel().tolist())
     absent = [name for i, name in enumerate(setup.target.loaded.classes) if i not in there]
     return {"untested": absent} if absent else {}
 
 
 def _cut(setup: Setup) -> dict[str, Any]:
-    """Return how many texts of each split the model was shown in part only, if there are any."""
+    """Return how many texts of each split were truncated for the model, if there are any."""
     counts = {
         split: setup.target.whole(split, setup.preprocess).prepared.n_cut()
         for split in ("pool", "test")

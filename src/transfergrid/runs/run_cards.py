@@ -1,4 +1,4 @@
-"""What a tracker is told of a cell: its card, its curves and what it came to.
+"""What a tracker receives for a cell: its card, its curves and its results.
 
 A key has one meaning: `train/` and `validation/` are curves over steps, `final/` is what the chosen
 weights score on the same examples afterwards, `test/` on the test set. Shares are in per cent, as
@@ -24,16 +24,17 @@ from transfergrid.records.tracking.tracker import RunCard, Tracker, tracked
 from transfergrid.runs.curve import logged
 
 VALIDATION_SCORE = "validation_score"
-"""Key of the metric that decides on the validation part: what searches and sweeps go by."""
+"""Key of the validation score by the metric that decides, which searches and sweeps use."""
 
 
 def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
-    """Return what a tracker is told of a cell before it runs; each attempt has the same id.
+    """Return the card that a tracker receives before a cell runs; each attempt has the same id.
 
     Args:
-        cell: that runs.
-        ledger: of its results; it keeps the attempts that failed.
-        attempt: at least; of some, such as one that a cluster stopped, checkpoints alone know.
+        cell: the cell.
+        ledger: holds the cell's failed attempts.
+        attempt: the least number of this attempt; only checkpoints know of some attempts, such as
+            one that a cluster stopped.
     """
     attempt = max(attempt, len(folders.names(ledger.root / "attempts" / cell.id)) + 1)
     tags = (cell.study, cell.names.strategy, cell.names.source, cell.names.target)
@@ -58,7 +59,7 @@ def run_card(cell: Cell, ledger: Ledger, attempt: int = 1) -> RunCard:
 
 @contextmanager
 def told_if_failing(tracker: Tracker, cell: Cell, ledger: Ledger) -> Iterator[None]:
-    """Give a cell a run, which has failed, if the block raises: before its own run has begun."""
+    """Report a failed run to the tracker if the block raises, before the cell's own run begins."""
     try:
         yield
     except Exception:
@@ -67,7 +68,7 @@ def told_if_failing(tracker: Tracker, cell: Cell, ledger: Ledger) -> Iterator[No
 
 
 def shown(values: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the values that there are by tracker key, in the units that tables show."""
+    """Return the values that are not None by tracker key, in the units of tables."""
     return {
         key: points(Metric(name=key.rpartition("/")[2])) * value
         for key, value in values.items()
@@ -76,22 +77,22 @@ def shown(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 class Curve:
-    """Sends values along the steps of one run.
+    """Sends the curves of one run to a tracker.
 
     Args:
-        tracker: where to.
+        tracker: the tracker.
     """
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
     def __call__(self, values: Mapping[str, float], step: int) -> None:
-        """Send values as they are shown."""
+        """Send values of a step, in the units of tables."""
         self._tracker.log(shown(values), step)
 
 
 def kept_curves(record: Record, ledger: Ledger) -> Iterator[tuple[dict[str, float], int]]:
-    """Yield what a done cell's training logged, by step, as it did then.
+    """Yield the (values, step) that a done cell's training logged, by step.
 
     Raises:
         BadInputError: the curves were not kept, or are unreadable.
@@ -100,10 +101,10 @@ def kept_curves(record: Record, ledger: Ledger) -> Iterator[tuple[dict[str, floa
 
 
 def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
-    """Return a done cell's numbers by tracker key, with its gain once its baseline is known.
+    """Return a done cell's numbers by tracker key, with its gain if its baseline is done.
 
-    The gain is of this seed alone, higher being better. What is true or false is 1 or 0, which a
-    chart can take the mean of.
+    The gain is of this seed alone; higher is better. True and false are 1 and 0, so that a chart
+    can average them.
     """
     summary: dict[str, Any] = {
         "cell": record.id,
@@ -119,7 +120,7 @@ def summary_of(record: Record, ledger: Ledger) -> dict[str, Any]:
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
-    """Return what the cell took, its source's training apart."""
+    """Return the cell's cost, with the training of its source apart."""
     told = {
         "seconds": cost.seconds.total - cost.seconds.source,
         "source_seconds": cost.seconds.source,
@@ -134,13 +135,13 @@ def _cost(cost: Cost) -> dict[str, Any]:
 
 
 def validation_score(record: Record) -> float | None:
-    """Return a cell's validation score by the metric that decides, as tables show scores."""
+    """Return a cell's validation score by the metric that decides, in the units of tables."""
     score = (record.scores.validation or {}).get(record.metric.name)
     return None if score is None else points(record.metric) * score
 
 
 def _compared(record: Record, ledger: Ledger) -> dict[str, Any]:
-    """Return score and baseline's score, as tables show them, and the gain between them."""
+    """Return the score, the baseline's score and the gain, in the units of tables."""
     scale = points(record.metric)
     told: dict[str, Any] = {"score": None if record.score is None else scale * record.score}
     told[VALIDATION_SCORE] = validation_score(record)

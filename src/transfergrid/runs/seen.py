@@ -1,4 +1,4 @@
-"""What a strategy sees of its data between steps."""
+"""The data that a strategy sees between steps."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from transfergrid.runs.standing import Standing
 from transfergrid.strategies.base import Strategy
 
 AT_ONCE = 256
-"""Examples of a batch between steps: of many, for a strategy may take its statistics."""
+"""Batch size between steps: large, because a strategy may compute statistics of a batch."""
 
 
 HALF = (torch.float16, torch.bfloat16)
-"""What steps in mixed precision make; between them a strategy multiplies them by its weights."""
+"""Output types of mixed precision; between steps they are cast to float32, like the weights."""
 StillNow: TypeAlias = Callable[[], Standing | None]
-"""Says which blocks need not be run: asked each time, for a strategy may change what it sees by."""
+"""Returns the frozen, cached blocks; called each time, as a strategy may change its weights."""
 
 
 class SeenView:
@@ -63,8 +63,8 @@ class SeenView:
     def batches(self) -> Iterator[Labelled]:
         """Yield all examples in batches, not augmented.
 
-        They are mixed by the seed block, for a pool may lie class by class and a batch would have
-        statistics of few of them; of sequences those of like lengths share a batch all the same.
+        They are shuffled by the seed block: a pool may be sorted by class, and a batch would then
+        have the statistics of few classes. Sequences of similar length still share a batch.
         """
         order = generator(self.strategy.block_seed, "batches").permutation(len(self.view))
         for batch in self.machine.evaluation_loader(self.view.part(order), size=AT_ONCE):
@@ -76,18 +76,18 @@ class SeenView:
         return bringing(self.machine, self.strategy.training_plan)
 
     def features(self) -> Tensor:
-        """Return them embedded by the backbone as it stands, (n, dim)."""
+        """Return the examples' embeddings with the present weights, (n, dim)."""
         return self._said(self.by)
 
     def outputs(self) -> Tensor:
-        """Return what the strategy predicts as it stands, (n, outputs)."""
+        """Return the strategy's predictions with the present weights, (n, outputs)."""
         return self._said(self.strategy.predict)
 
     def _said(self, by: Callable[[Inputs], Tensor]) -> Tensor:
         found = said(self.strategy, by, self.view, self.machine, standing=self.standing())
         return (
             found.float() if found.dtype in HALF else found
-        )  # weights are single outside of steps
+        )  # outside of steps the weights are float32
 
 
 class Seen:
@@ -114,7 +114,7 @@ class Seen:
         self.source = tuple(view for view in views if view is not None)
         self.named = None
         if data.named is not None and "named" in reads:
-            told_by = (lambda: None, strategy.text_features)  # no block of it is run ahead
+            told_by = (lambda: None, strategy.text_features)  # no block of the text tower is cached
             self.named = SeenView(strategy, data.named, machine, True, *told_by)
         told = data.attributes if "attributes" in reads else None
         self.attributes = None if told is None else told.to(machine.device)
@@ -122,6 +122,6 @@ class Seen:
         self.described = tuple(one.to(machine.device) for one in described)
 
     def by(self, strategy: Strategy) -> Seen:
-        """Return the same streams as a teacher takes them, embedded and predicted by it."""
+        """Return the same streams with a teacher's inputs, embedded and predicted by it."""
         data, machine, reads = self._told
         return Seen(strategy, data.of_steps("teacher"), machine, reads)

@@ -1,4 +1,4 @@
-"""Trains one phase of several runs at once: a step of Lightning is a step of each of them."""
+"""Trains one phase of several runs at once: one Lightning step is a step of each run."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Tensors = Mapping[str, Tensor]
 class SideBySide(pl.LightningModule):
     """Runs of strategies that differ in their seed alone, in a phase of one objective.
 
-    Each keeps its batches, its weights and its looks at its own validation part: what a strategy
-    holds are slices of the stacked tensors, so that it can be looked at between any two steps. A
-    run whose loss is not finite drops out, and the others go on.
+    Each run has its own batches, weights and validation looks. The tensors of each strategy are
+    slices of stacked tensors, so it can be scored between any two steps. A run whose loss is not
+    finite drops out; the others go on.
 
     Args:
-        learners: of the same phase, on the eve of its first step.
+        learners: one per run, in the same phase, before its first step.
 
     Raises:
-        ValueError: their leading blocks do not stand still alike.
+        ValueError: the runs do not have the same number of frozen leading blocks.
 
     Attributes:
-        lost: places of those that dropped out.
+        lost: places of the runs that dropped out.
     """
 
     def __init__(self, learners: Sequence[Learner]) -> None:
@@ -58,7 +58,7 @@ class SideBySide(pl.LightningModule):
         self._others = [n for n in self._tables[0] if n not in {*self._names, *ahead}]
         self.moving = nn.ParameterList([nn.Parameter(self._stacked(n)) for n in self._names])
         self._still: dict[str, Tensor] = {}
-        self._code = (_Loss(strategy, self.phase),)  # no module of this one: its tensors are ours
+        self._code = (_Loss(strategy, self.phase),)  # in a tuple: not registered as a submodule
         self.lost: set[int] = set()
 
     def train_on(self, machine: Machine) -> None:
@@ -78,7 +78,7 @@ class SideBySide(pl.LightningModule):
 
     @property
     def _leader(self) -> Learner:
-        """One of those that are still there: all are at the same step."""
+        """The first run that has not dropped out; all such runs are at the same step."""
         return next(own for place, own in enumerate(self._learners) if place not in self.lost)
 
     @override
@@ -104,7 +104,7 @@ class SideBySide(pl.LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        stopping.obey_again()  # Lightning, asked to go, ends a phase wherever it is
+        stopping.obey_again()  # Lightning's own signal handler would end the phase at any point
 
     @override
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -150,7 +150,7 @@ class SideBySide(pl.LightningModule):
 
 
 class _Loss(nn.Module):
-    """The loss of a phase as a module that has the strategy's tensors."""
+    """The loss of a phase as a module with the strategy's tensors, for `functional_call`."""
 
     def __init__(self, strategy: Strategy, phase: Phase) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class _Loss(nn.Module):
 
 
 class _Together(Dataset[Batch]):
-    """Batches of several runs as one, whose tensors are stacked."""
+    """Batches of several runs as one batch of stacked tensors."""
 
     def __init__(self, batches: Sequence[Dataset[Batch]]) -> None:
         self._batches = batches
@@ -179,7 +179,7 @@ class _Together(Dataset[Batch]):
 
 
 def mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return a batch, or a part of one, with each of its tensors changed, always in one order."""
+    """Return a batch, or a part of one, with `change` applied to its tensors in a fixed order."""
     if isinstance(part, Tensor):
         return change(part)
     if isinstance(part, tuple):
@@ -209,6 +209,6 @@ def tensors_in(batch: Batch) -> list[Tensor]:
 
 
 def names_ahead(strategy: Strategy, cut: int) -> set[str]:
-    """Return the names of all that is in leading blocks whose outputs are the inputs."""
+    """Return the names of all tensors in the first `cut` blocks, which do not run."""
     blocks = strategy.backbone.blocks("fine")[:cut] if cut else []
     return {f"backbone.{n}" for block in blocks for n in (*block.parameters, *block.buffers)}

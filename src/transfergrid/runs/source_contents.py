@@ -1,4 +1,4 @@
-"""What a source that is trained here is kept as: by all that its training depends on. No torch."""
+"""Content hash of a source trained here: of all that its training depends on. No torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from transfergrid.sources.source import TrainedSource
 
 
 def content_of(source: TrainedSource, seed: int) -> str:
-    """Return the name of the folder that a source is kept in once it is trained under this seed."""
+    """Return the content hash, and folder name, of a source trained under this seed."""
     recipe = canonical({**config_of(source), "seed": seed})
     return digest([PROTOCOL, _version_of_training(source), recipe])
 
 
 def _version_of_training(source: TrainedSource) -> int:
-    """Return the version of what trains a source, a strategy or a task without labels."""
+    """Return the version of the strategy, or of the pretext task, that trains a source."""
     if not isinstance(source, PretrainedHere):
         return version_of_training()
-    from transfergrid.runs.pretext.tasks import pretext_of  # with torch
+    from transfergrid.runs.pretext.tasks import pretext_of  # imports torch
 
     learner = pretext_of(source)
     assert learner is not None
@@ -33,6 +33,6 @@ def _version_of_training(source: TrainedSource) -> int:
 
 @cache
 def version_of_training() -> int:
-    """Return the version of the strategy that trains sources, as its shipped config tells it."""
+    """Return the version of the strategy that trains sources, from its shipped config."""
     text = (conf_dir() / "strategy" / "scratch.yaml").read_text(encoding="utf-8")
     return int(yaml.safe_load(text)["about"]["version"])

@@ -1,4 +1,4 @@
-"""Copies of a target's test examples in what a source is made from or learned beside."""
+"""Copies of a target's test examples in the source domain that a cell learns from."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from transfergrid.records.several import parts_of
 
 @dataclass(frozen=True)
 class SourceCopies:
-    """What was found in a source domain, or in several.
+    """The copies found in a source domain, or in several.
 
     Attributes:
-        notes: test examples with an "exact" and with a "near" copy there, and source examples
-            "dropped"; empty where there is nothing to search.
-        kept: places (n,) of the source examples that may be learned from beside the target, of
-            several domains in their union; None for all.
-        each: the same of each domain, in its own.
+        notes: number of test examples with an "exact" and with a "near" copy there, and of source
+            examples "dropped"; empty if there is nothing to search.
+        kept: places (n,) of the source examples that may be learned from beside the target, in the
+            union of several domains; None: all.
+        each: the same for each domain, as places in that domain.
     """
 
     notes: dict[str, Any] = field(default_factory=dict)
@@ -37,10 +37,10 @@ class SourceCopies:
 
 
 def source_copies(source: Config | None, needs: Needs, target: OpenDomain) -> SourceCopies:
-    """Count the copies in the domain of a cell's source, and leave them out where asked to.
+    """Count the copies in the domain of a cell's source, and drop them if the target asks for it.
 
-    They are left out of what is learned beside the target, not of what a source was trained on
-    once for all targets. Domains that were drawn by this program have no copies to look for.
+    They are dropped from what is learned beside the target, not from what a source was trained on
+    once for all targets. Domains that this program generates are not searched for copies.
     """
     config = json.loads(target.key)
     parts = parts_of(_learned_from(source, needs))
@@ -66,7 +66,7 @@ def _others(copies: Copies) -> NDArray[np.int64]:
 def _in_union(
     parts: Sequence[Config], each: Sequence[NDArray[np.int64] | None]
 ) -> NDArray[np.int64]:
-    """Return the places that are kept of each domain as places in their union."""
+    """Return the kept places of each domain as places in the union of the domains."""
     found, start = [], 0
     for part, kept in zip(parts, each, strict=True):
         size = len(OpenDomain(part).examples("pool")) if kept is None or len(parts) > 1 else 0
@@ -76,7 +76,7 @@ def _in_union(
 
 
 def _learned_from(source: Config | None, needs: Needs) -> Config | None:
-    """Return the domain whose examples reach the cell: side by side, or through weights."""
+    """Return the domain whose examples reach the cell, in batches or through trained weights."""
     if source is None or needs.source == "none":
         return None
     trained_on_it = needs.source in ("weights", "head") and (source.get("about") or {}).get("start")

@@ -1,7 +1,7 @@
-"""Seeds of one cell trained side by side, where that pays; each is then run as any other cell.
+"""Trains the seeds of one cell side by side, where that pays; each then runs as any other cell.
 
-What comes of it is, for each cell, the state in which its own run would have been left after its
-last step. Whoever is given no such state is trained alone.
+The result is, for each cell, the state that its own run would have after its last step. A cell
+without such a state is trained alone.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from transfergrid.strategies.base import Strategy
 from transfergrid.strategies.phases import Phase
 
 LARGEST = 300_000
-"""Parameters that a step passes through up to which stacking pays on a CPU, see
+"""Most parameters in the blocks that a step runs for which stacking pays on a CPU, see
 experiments/speed."""
 LARGEST_GPU = 5_000_000
-"""The same on a GPU, which small networks leave idle; ten seeds of these fit on any."""
+"""The same on a GPU, which small networks leave idle; ten seeds of such networks fit on any."""
 DROPOUT = nn.modules.dropout._DropoutNd
 PLAIN = (nn.Linear, nn.LayerNorm, nn.BatchNorm1d)
-"""Layers that many seeds pass as quickly as one on a CPU; convolutions are not among them."""
+"""Layers that stack well on a CPU; convolutions do not."""
 
 
 def train_together(
@@ -47,17 +47,17 @@ def train_together(
     tracker: Tracker | None = None,
     asked: Stacked = "auto",
 ) -> dict[str, Share]:
-    """Train cells that differ in their seed alone; return what each has of it, by identity.
+    """Train cells that differ in their seed alone; return the share of each, by identity.
 
-    Who has no state is to be trained alone: all of them where their networks, or their strategy,
-    are not for this; one whose training diverged.
+    A cell without a state is to be trained alone: all of them if their network or strategy does not
+    suit, or one whose training diverged.
 
     Args:
-        cells: that differ in their seed alone.
-        ledger: their records go there, and sources are found there.
-        machine: where.
-        tracker: is told of the training of a source.
-        asked: True stacks wherever it can be, "auto" where it also pays.
+        cells: cells that differ in their seed alone.
+        ledger: where their records go, and where trained sources are kept.
+        machine: where to train.
+        tracker: gets a run for a source that is trained.
+        asked: True stacks wherever that is possible, "auto" only where it pays.
     """
     quiet()
     machine = machine.kept_in(ledger.root)
@@ -74,7 +74,7 @@ def train_together(
             setups += [set_up(cell, maker) for cell in cells[1:] if suits]
         with clock.measure("train"):
             drivers = _trained(setups, machine) if suits else {}
-    except BadInputError:  # whoever runs alone says so
+    except BadInputError:  # a cell that runs alone will report it
         pass
     except Exception as error:
         reason = as_line(error, 200)
@@ -97,7 +97,7 @@ def _spent(seconds: Mapping[str, float], machine: Machine) -> Spent:
 
 
 def _trained(setups: Sequence[Setup], machine: Machine) -> dict[int, Driver]:
-    """Train strategies side by side; return the runs of those that came to an end, by place."""
+    """Train strategies side by side; return the drivers of those that did not diverge, by place."""
     drivers = [_driver(setup, machine) for setup in setups]
     for driver in drivers:
         driver.strategy.learn_only(driver.phases[0].learning())
@@ -117,7 +117,7 @@ def _driver(setup: Setup, machine: Machine) -> Driver:
 
 
 def _suits(setup: Setup, machine: Machine, asked: Stacked) -> bool:
-    """Return whether seeds of a cell can be trained side by side and, where "auto", it pays."""
+    """Return whether seeds of a cell can be trained side by side and, unless `asked`, it pays."""
     strategy, driver = setup.strategy, _driver(setup, machine)
     plan, phase = strategy.training_plan, driver.phases[0]
     if not strategy.stackable or setup.tuned is not None or not driver.lengths[0]:
@@ -129,16 +129,16 @@ def _suits(setup: Setup, machine: Machine, asked: Stacked) -> bool:
     cut = _cut(driver)
     is_text = isinstance(strategy.backbone.example(), dict)
     if is_text and cut < len(strategy.backbone.blocks("fine")):
-        return False  # each seed's batch is as long as its longest text
+        return False  # texts: the seeds' batches are padded to different lengths
     strategy.learn_only(phase.learning())
     strategy.train()
     if any(isinstance(m, DROPOUT) and m.training and m.p for m in strategy.modules()):
-        return False  # each seed draws its own
+        return False  # dropout: each seed draws its own
     return asked is True or _pays(strategy, cut, machine)
 
 
 def _is_one_pass(phases: Sequence[Phase]) -> bool:
-    """Return whether all that happens is one phase of steps on one objective."""
+    """Return whether there is only one phase, of plain steps on one objective."""
     first = phases[0]
     if len(phases) > 1 or len(first.objectives) != 1 or first.objectives[0].repeat > 1:
         return False
@@ -148,7 +148,7 @@ def _is_one_pass(phases: Sequence[Phase]) -> bool:
 
 
 def _cut(driver: Driver) -> int:
-    """Return how many leading blocks the steps do not run, for what they make is kept."""
+    """Return how many leading blocks the steps do not run: they are frozen, with cached outputs."""
     plan = driver.strategy.training_plan
     fixed = are_fixed(driver.phases[0], Augmenting(plan.augmentation, plan.views))
     found = driver.standing(driver.phases) if fixed else None

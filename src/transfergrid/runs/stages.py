@@ -1,4 +1,4 @@
-"""What the stages of a cell hand to each other."""
+"""The objects that the stages of a cell (set up, learn, judge) hand to each other."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tuned:
-    """What the trials of a cell are made of."""
+    """What the trials of a tuned cell need."""
 
     search: Search
     described: Config
     """The strategy's config."""
     start: Start | None
-    """What each trial begins with: a copy of this."""
+    """The networks that each trial begins with a copy of."""
     held: View | None = None
-    """What was held out for trials to be judged by; None for the validation part."""
+    """Examples held out to score the trials on; None: the validation part scores them."""
 
 
 @dataclass
 class Setup:
-    """A cell's parts, built and joined; nothing is trained yet."""
+    """A cell's parts, built and joined, before training."""
 
     target: OpenDomain
     drawn: Draw
@@ -51,40 +51,39 @@ class Setup:
     source_card: dict[str, Any]
     """What is known of the source: its weights' fingerprint, how it was trained, notes."""
     source_copies: dict[str, Any] = field(default_factory=dict)
-    """Test examples with copies in the source domain; empty where there is nothing to search."""
+    """Counts of test examples with copies in the source domain; empty if nothing was searched."""
     tuned: Tuned | None = None
-    """What its trials are made of; None for a cell that has one setting."""
+    """What the trials need; None for a cell with one setting."""
     selecting: Selecting | None = None
-    """What chooses its step without target labels; None: nobody does."""
+    """Chooses the step without target labels; None: no such choice is made."""
     sources: tuple[Config, ...] = ()
-    """The source domains that its batches come from, in their order."""
+    """The source domains that batches are drawn from, in their order."""
     sources_called: tuple[str, ...] = ()
-    """What these are called, where they are several with names."""
+    """The names of these domains, where there are several and they have names."""
     halvings: int = 0
-    """How often the parts were doubled in which a batch is computed, for want of memory."""
+    """How often the number of parts of a batch was doubled because memory ran out."""
 
     @property
     def judges(self) -> View | None:
-        """What trials are scored on, if there is anything."""
+        """The examples that trials are scored on; None if there are none."""
         held = self.tuned.held if self.tuned else None
         return self.data.validation if held is None else held
 
     @property
     def can_choose(self) -> bool:
-        """Whether there is anything to choose between settings by."""
+        """Whether settings can be compared: by validation or held-out labels, or by a rule."""
         by_rule = self.selecting is not None and self.selecting.rule is not None
         return self.judges is not None or by_rule
 
 
 @dataclass(frozen=True)
 class Share:
-    """What was trained of a cell beside other seeds of it.
+    """What was trained of one cell when several of its seeds were trained side by side.
 
     Attributes:
-        state: that of its run after the last step; None: it is to be trained yet, and was only
-            looked at.
-        spent: its part of what all of them took; the training of a source is the first one's.
-        cells: how many there were.
+        state: the state of its run after the last step; None: it was set up, but not trained yet.
+        spent: its part of what all the seeds took; the first seed pays for training the source.
+        cells: how many seeds were trained side by side.
     """
 
     state: State | None
@@ -94,7 +93,7 @@ class Share:
 
 @dataclass
 class Outcome:
-    """What a trained strategy says of the cell's examples: (probabilities, labels) by part."""
+    """What a trained strategy predicts for each part: (decoded predictions, labels)."""
 
     train: tuple[Tensor, Tensor] | None
     validation: tuple[Tensor, Tensor] | None
@@ -102,6 +101,6 @@ class Outcome:
     flops: int
     seconds: float
     embeddings: dict[str, Tensor] = field(default_factory=dict)
-    """Those that predictions were made of, by part, (n, dim): not of the test examples."""
+    """The embeddings that predictions were made from, by part, (n, dim); none of test examples."""
     others: tuple[OtherTask, ...] = ()
-    """Scores of the tasks of source domains, on test parts of their own."""
+    """Scores on the source domains' own tasks, on the domains' own test parts."""

@@ -1,8 +1,8 @@
-"""The leading blocks of a network that stand still: what they make of an example is kept.
+"""The frozen leading blocks of a network, whose outputs are cached on disk.
 
-Whatever reads the same examples through the same weights, in whichever cell, phase, evaluation or
-score, then has it from the cache. What is kept is never served for anything else: an entry is known
-by weights, architecture, preprocessing, data, view, precision, kind of device and the code.
+Whatever passes the same examples through the same weights, in any cell, phase, evaluation or score,
+reads the outputs from the cache. The cache key holds all that they depend on: weights,
+architecture, preprocessing, data, view, precision, kind of device, code, and package versions.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from transfergrid.strategies.phases import Phase
 from transfergrid.strategies.still import still_blocks
 
 FEWEST = 16
-"""Examples that are run at once at least: of fewer, kernels of a processor may round otherwise."""
+"""Least size of a batch: CPU kernels may round otherwise on smaller ones."""
 _flops: dict[tuple[Any, ...], int] = {}
-"""Operations of leading blocks, by architecture, their number and the shapes of the inputs."""
+"""Floating-point operations of leading blocks, by (architecture, blocks, shapes of inputs)."""
 
 
 class Viewed(NamedTuple):
-    """One way to see every example: the view of that number by an augmentation, or as it is."""
+    """One view of each example: a numbered augmented one, or (number -1) the example as it is."""
 
     augmentation: str = "none"
     number: int = -1
@@ -53,16 +53,16 @@ AS_IT_IS = Viewed()
 
 
 class Standing:
-    """A strategy's leading blocks as they are now.
+    """A strategy's frozen leading blocks, with their weights of now.
 
     Args:
-        strategy: attached; as long as this is used these blocks do not change.
-        blocks: how many, from 1.
+        strategy: attached; these blocks must not change while this object is used.
+        blocks: how many blocks, from 1.
         machine: where they are run.
-        store: where what they make is kept.
-        trainer: in which the strategy is training at this moment, if it is.
-        represented: whether the whole backbone makes what the strategy says in `represent`, and
-            not its own embeddings.
+        store: the cache of their outputs.
+        trainer: the trainer in which the strategy is training now; None: it is not training.
+        represented: whether the output of the whole backbone is the strategy's `represent`, where
+            it has one, rather than the backbone's own embedding.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Standing:
         backbone, plan = strategy.backbone, strategy.training_plan
         whole = len(backbone.blocks("fine"))
         self.is_sequence = blocks < whole and backbone.image_shape is None
-        """Whether what the blocks make of an example is as long as the example."""
+        """Whether the blocks' output for an example is a sequence as long as the example."""
         self.represented = represented and bool(strategy.representation)
-        at_rest(machine, plan).precision_plugin.convert_module(strategy)  # as it will be run
+        at_rest(machine, plan).precision_plugin.convert_module(strategy)  # the precision it runs in
         kinds = _kinds(backbone) | ({type(strategy)} if self.represented else set())
         rooms = ("data", "sources", *(("strategies",) if self.represented else ()))
         self._about = {
@@ -98,26 +98,26 @@ class Standing:
             self._about["made"] = strategy.representation
 
     def has_moved(self) -> bool:
-        """Return whether the blocks are others by now."""
+        """Return whether the blocks' weights have changed since this object was made."""
         return weights_of(self.strategy.backbone, self.blocks) != self._about["weights"]
 
     def view(self, view: View) -> StandingView:
-        """Return a view whose inputs are what these blocks make of the examples."""
+        """Return a view of the same examples whose inputs are these blocks' outputs."""
         assert view.prepared.place is not None, "nobody could say what is kept"
         return StandingView(view.prepared, view.indices, view.labels, self)
 
     def entry(self, examples: Prepared, viewed: Viewed) -> Entry:
-        """Return what is kept of a split seen in one way."""
+        """Return the cache entry of the blocks' outputs for one view of a split."""
         told = list(viewed) if viewed.number >= 0 else "as it is"
         return self.store.entry({**self._about, "data": examples.place, "view": told})
 
     def told(self, name: str, of: View, by: Callable[[Inputs], tuple[Tensor, ...]]) -> Arrays:
-        """Return something else that the network tells of each example, kept likewise.
+        """Return other values that the network gives for each example, cached likewise.
 
         Args:
-            name: of what is told, and of its making.
-            of: these examples as they are.
-            by: tells it of inputs.
+            name: name of these values in the cache key; another computation needs another name.
+            of: the examples, not augmented.
+            by: computes the values from inputs.
         """
         about = {**self._about, "data": of.prepared.place, "view": "as it is", "told": name}
         return self.store.entry(about).rows(of.indices, self.computing(of.prepared, AS_IT_IS, by))
@@ -128,7 +128,7 @@ class Standing:
         viewed: Viewed,
         by: Callable[[Inputs], tuple[Tensor, ...]] | None = None,
     ) -> Compute:
-        """Return what computes rows of that entry: what the blocks make, or what is asked for."""
+        """Return the function that computes missing rows of an entry, by the blocks or `by`."""
         augmented = viewed if viewed.number >= 0 else None
 
         def compute(missing: Rows) -> Iterator[tuple[Rows, Arrays]]:
@@ -144,7 +144,7 @@ class Standing:
         return compute
 
     def flops(self, inputs: Inputs) -> int:
-        """Return the operations of these blocks, which are counted once in a process."""
+        """Return the floating-point operations of these blocks; counted once per process."""
         backbone = self.strategy.backbone
         parts = inputs.values() if isinstance(inputs, dict) else (inputs,)
         key = (backbone.architecture, self.blocks, *(tuple(part.shape) for part in parts))
@@ -162,7 +162,7 @@ class Standing:
         return partial(of_one_length, prefix, longest_of(examples)) if self.is_sequence else prefix
 
     def trimmed(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return sequences as long as the longest of them, as a batch of inputs would be."""
+        """Return sequences cut to the longest of them, as a batch of inputs would be."""
         if not self.is_sequence:
             return parts
         *sequences, lengths = parts
@@ -171,13 +171,13 @@ class Standing:
 
 
 class StandingView(View):
-    """A view of examples as blocks that stand still leave them.
+    """A view whose inputs are the cached outputs of frozen blocks.
 
     Args:
-        prepared: of the split.
-        indices: in it.
-        labels: that its reader may see.
-        standing: the blocks.
+        prepared: the split's prepared examples.
+        indices: places of this view's examples in the split.
+        labels: the labels that a reader of the view may see.
+        standing: the frozen blocks.
     """
 
     def __init__(
@@ -202,17 +202,17 @@ class StandingView(View):
         return self.standing.trimmed(found)
 
     def reading_order(self) -> NDArray[np.int64]:
-        """Return rows as they stand where nothing is padded any more."""
+        """Return the rows in their own order, except where sequences are padded."""
         return super().reading_order() if self.standing.is_sequence else self.rows
 
     def warm(self) -> None:
-        """Prepare nothing: the examples themselves are not read where the blocks have been."""
+        """Prepare nothing: the examples themselves are read only where the cache has no output."""
 
     def hold(self, rows: Rows, viewed: Viewed = AS_IT_IS) -> None:
-        """Have these rows at hand, computed now where nobody has; in memory where they fit.
+        """Put the outputs of these rows into the cache, and into memory where they fit.
 
         Raises:
-            TooLargeError: they would take more than everything that is kept may.
+            TooLargeError: they would take more space than the whole cache may.
         """
         wanted = np.unique(rows)
         entry, compute = self._kept(viewed)
@@ -233,7 +233,7 @@ class StandingView(View):
         rng: torch.Generator | None = None,
         beside: View | None = None,
     ) -> Inputs:
-        """Return what the blocks make of these rows, which are not augmented."""
+        """Return the blocks' outputs for these rows, not augmented."""
         assert augmentation == "none" or rng is None, "a fresh view is of no cache"
         return self.standing.trimmed(self._of(rows, AS_IT_IS))  # type: ignore[return-value]
 
@@ -271,14 +271,14 @@ def standing(
     trainer: pl.Trainer | None = None,
     represented: bool = True,
 ) -> Standing | None:
-    """Return the blocks that stand still in all of these phases; None where nothing is kept.
+    """Return the leading blocks that stay frozen in all these phases; None if none can be cached.
 
     Args:
         strategy: attached.
-        phases: that may have moved blocks, or will.
-        machine: where to run, and where things are kept.
-        examples: that are to be read.
-        trainer: in which the strategy is training at this moment, if it is.
+        phases: the phases that train; without any, all blocks count as frozen.
+        machine: where to run, with the cache.
+        examples: the views that will be read.
+        trainer: the trainer in which the strategy is training now; None: it is not training.
         represented: see `Standing`.
     """
     store = machine.store
@@ -293,14 +293,20 @@ def standing(
             return None
         seen = [view.prepared for view in examples if view is not None]
         if backbone.image_shape is None and not all(map(longest_of, seen)):
-            return None  # nobody knows how long they are
+            return None  # the length of the sequences is not known
     return Standing(strategy, blocks, machine, store, trainer, represented) if blocks else None
 
 
 def held(
     found: Standing, data: CellData, uses: Callable[[CellData], Iterable[Use]]
 ) -> CellData | None:
-    """Return a cell's data as blocks leave them, all at hand that is used; None if too large."""
+    """Return a cell's data as outputs of frozen blocks, all cached; None if they are too large.
+
+    Args:
+        found: the frozen blocks.
+        data: the cell's data.
+        uses: returns the rows and augmented views of such data that will be read.
+    """
     made = replace(
         data,
         train=found.view(data.train) if data.train is not None else None,
@@ -310,7 +316,7 @@ def held(
     wanted: dict[tuple[int, Viewed], tuple[StandingView, list[Rows]]] = {}
     for use in uses(made):
         if not isinstance(use.view, StandingView):
-            continue  # a teacher's, which takes inputs of its own
+            continue  # a teacher's view: a teacher takes inputs of its own
         for number in np.unique(use.numbers):
             viewed = AS_IT_IS if number < 0 else Viewed(use.augmentation, int(number))
             of = wanted.setdefault((id(use.view), viewed), (use.view, []))
@@ -324,12 +330,12 @@ def held(
 
 
 def are_fixed(phase: Phase, augmenting: Augmenting) -> bool:
-    """Return whether what a phase reads is met again, so that it is worth keeping."""
+    """Return whether a phase reads the same inputs again and again, so that caching pays."""
     return augmenting.is_fixed and ("views" not in phase.reads or augmenting.views is not None)
 
 
 def _is_known(strategy: Strategy, examples: Sequence[View | None]) -> bool:
-    """Return whether a cache can say what it holds: of which data, by which preprocessing."""
+    """Return whether a cache key can name the data and the preprocessing."""
     backbone = getattr(strategy, "backbone", None)
     return (
         isinstance(backbone, Backbone)
@@ -339,9 +345,9 @@ def _is_known(strategy: Strategy, examples: Sequence[View | None]) -> bool:
 
 
 def weights_of(backbone: Backbone, blocks: int) -> str:
-    """Return 16 hex digits of the parameters and buffers of the leading blocks."""
+    """Return a hash (16 hex digits) of the parameters and buffers of the leading blocks."""
     own: dict[str, Tensor] = dict(backbone.named_parameters(remove_duplicate=False))
-    own |= dict(backbone.named_buffers(remove_duplicate=False))  # those that no file holds too
+    own |= dict(backbone.named_buffers(remove_duplicate=False))  # non-persistent ones too
     names = [n for b in backbone.blocks("fine")[:blocks] for n in (*b.parameters, *b.buffers)]
     found = hashlib.sha256()
     for name in names:
@@ -352,12 +358,12 @@ def weights_of(backbone: Backbone, blocks: int) -> str:
 
 
 def _kinds(backbone: Backbone) -> set[type]:
-    """Return the classes of a network, its layers and what prepares its inputs."""
+    """Return the classes of a network, of its layers and of its preprocessing."""
     return {*map(type, backbone.modules()), type(backbone.preprocess)}
 
 
 def code_of(kinds: Iterable[type], rooms: Sequence[str]) -> str:
-    """Return 16 hex digits of the code of these classes, and of these rooms of this program."""
+    """Return a hash (16 hex digits) of the code of these classes and of these rooms."""
     found = hashlib.sha256()
     for file in sorted({file for kind in kinds if (file := _file_of(kind)) is not None}):
         found.update(_digest(file))
@@ -384,19 +390,19 @@ def _digest(file: str) -> bytes:
 
 
 def _are_in(rows: Rows, known: Rows) -> bool:
-    """Return whether all rows are among sorted ones."""
+    """Return whether all `rows` are in `known`, which is sorted."""
     places = np.searchsorted(known, rows)
     return bool(np.all(known.take(places, mode="clip") == rows)) if known.size else not rows.size
 
 
 def _filled(inputs: Inputs) -> Inputs:
-    """Return inputs of `FEWEST` examples at least: of fewer, the same ones again."""
+    """Return inputs of at least `FEWEST` examples; fewer are repeated."""
     size = size_of(inputs)
     return inputs if size >= FEWEST else take(inputs, torch.arange(FEWEST) % size)
 
 
 def _as_array(part: Tensor) -> NDArray[Any]:
-    """Return a tensor as NumPy keeps it, which has no bfloat16."""
+    """Return a tensor as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
     own = part.float() if part.dtype is torch.bfloat16 else part
     found: NDArray[Any] = own.detach().cpu().numpy()
     return found

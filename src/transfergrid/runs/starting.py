@@ -1,4 +1,4 @@
-"""The networks that a strategy begins with: what it trains, and what the source hands over."""
+"""The networks that a strategy begins with: the one that it trains, and what the source gives."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from transfergrid.strategies.base import Strategy
 
 @dataclass(frozen=True)
 class Start:
-    """What a cell begins with.
+    """The networks that a cell begins with.
 
     Attributes:
-        backbone: what the strategy trains.
-        taught: the source's own, where the strategy learns from a teacher.
-        head: the source's own, where the strategy needs it; its outputs stand in the order of the
-            target's classes where these are the source's.
-        each: the network of each source, where the strategy needs them apart; `backbone` is then
-            what all of them began with.
-        fresh: another network of the source's architecture, its random weights by the seed block
-            and by the name of what is drawn.
+        backbone: the backbone that the strategy trains.
+        taught: the source's backbone as a teacher, if the strategy learns from one.
+        head: the source's head, if the strategy needs it; its outputs are in the order of the
+            target's classes if source and target have the same classes.
+        each: the backbone of each source, if the strategy needs them apart; `backbone` is then the
+            one that all of them began with.
+        fresh: returns a further network of the source's architecture with random weights, given a
+            name of what is drawn; seeded by the seed block and that name.
     """
 
     backbone: Backbone
@@ -48,7 +48,7 @@ class Start:
 
     @property
     def of_source(self) -> Backbone:
-        """The network that stands for the source in a record."""
+        """The network that represents the source in a record."""
         return self.taught or self.backbone
 
 
@@ -56,9 +56,9 @@ def fresh(source: Config, seed: int, drawn: str) -> Backbone:
     """Return a network of a source's architecture with random weights.
 
     Args:
-        source: its config.
-        seed: of the seed block.
-        drawn: what of the block is drawn; `backbone` gives what `scratch` begins with.
+        source: the source's config.
+        seed: the seed block.
+        drawn: name of what is drawn; `backbone` gives the weights that `scratch` begins with.
     """
     with torch.random.fork_rng(devices=[]):
         seed_torch(stream_seed(seed, drawn))
@@ -80,15 +80,15 @@ def start(
     Random weights depend on the seed alone, so all arms of a seed block share them.
 
     Args:
-        source: its config.
-        needs: of the strategy.
-        maker: trains, or finds again, what is trained by this program.
-        seed: of the seed block.
-        student: the architecture that learns from a teacher, where it is not the source's.
-        classes: of the target in label order.
+        source: the source's config.
+        needs: the strategy's needs.
+        maker: trains sources, or loads those that are trained already.
+        seed: the seed block.
+        student: architecture that learns from the teacher; None: the source's.
+        classes: the target's classes in label order.
 
     Raises:
-        BadInputError: weights cannot be had, or came without the head that is needed.
+        BadInputError: weights are not available, or lack the head that is needed.
     """
     begun = _start(source, needs, maker, seed, student, classes)
     return replace(begun, fresh=partial(fresh, source, seed))
@@ -121,7 +121,7 @@ def _start(
 def attach(
     strategy: Strategy, begun: Start | None, data: CellData, training: Training, seed: int
 ) -> None:
-    """Give a strategy its parts: the networks that it begins with, and the sizes of its data."""
+    """Attach a strategy to the networks that it begins with, and to its task and data sizes."""
     backbone = begun.backbone if begun else None
     strategy.attach(
         backbone,
@@ -138,7 +138,7 @@ def attach(
 
 
 def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.Module:
-    """Bring the outputs of a source's head to the order of the target's classes.
+    """Reorder the outputs of a source's head to the target's classes, in place; return the head.
 
     Args:
         head: a linear layer, as `Source.head` returns it.
@@ -154,10 +154,10 @@ def in_order(head: nn.Module, theirs: Sequence[str], ours: Sequence[str]) -> nn.
 
 
 def check_same_kind(teacher: Backbone, student: Backbone) -> None:
-    """Raise unless both take images, or texts, or vectors, each by a preprocessing of its own.
+    """Raise unless both take images, or texts, or vectors; their preprocessing may differ.
 
     Raises:
-        BadInputError: they do not.
+        BadInputError: they take different kinds of inputs.
     """
     kinds = [_kind(backbone.example()) for backbone in (teacher, student)]
     if kinds[0] != kinds[1]:

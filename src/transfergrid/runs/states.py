@@ -1,7 +1,7 @@
-"""The state of a run as one file: tensors as safetensors, the plain rest as JSON in its header.
+"""The state of a run as one file: tensors as safetensors, plain values as JSON in its header.
 
-Nothing is unpickled. A reader meets the file as it was before or as it is now, never between, and
-takes it only where its checksum is right.
+Nothing is unpickled. The file is replaced atomically: a reader sees the old or the new one, and
+accepts it only if its checksum is right.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from transfergrid.records.files import contents
 from transfergrid.records.process.living import unique_name
 
 State: TypeAlias = dict[str, Any]
-"""Dicts, lists and tuples of tensors, numbers, texts and None."""
+"""Nested dicts, lists and tuples of tensors, numbers, strings and None."""
 _KINDS: dict[type, str] = {dict: "dict", list: "list", tuple: "tuple"}
 
 
 class DamagedError(Exception):
-    """A file that holds no state, or not the one that was written."""
+    """A file holds no state, or not the one that was written."""
 
 
 def write(state: Mapping[str, Any], file: Path, drafts: Path) -> None:
-    """Write a state whole, or not at all.
+    """Write a state atomically.
 
     Args:
-        state: what is written.
-        file: where to; its folder is made.
-        drafts: folder, on the same file system, for what is being written.
+        state: the state.
+        file: the file to write; its folder is made.
+        drafts: folder for temporary files, on the same file system.
 
     Raises:
-        OSError: the disk does not take it; the file is as it was.
-        TypeError: something else is in it.
+        OSError: the disk does not take it; the old file is unchanged.
+        TypeError: it holds something that is neither a tensor nor a plain value.
     """
     tensors: dict[str, Tensor] = {}
     told = json.dumps(_Packing(tensors).packed(dict(state)))
@@ -59,18 +59,18 @@ def write(state: Mapping[str, Any], file: Path, drafts: Path) -> None:
 def _save(tensors: dict[str, Tensor], draft: Path, header: dict[str, str]) -> None:
     try:
         save_file(tensors, draft, header)
-    except SafetensorError as error:  # of a full disk it raises its own kind
+    except SafetensorError as error:  # raised on a full disk too
         raise OSError(str(error)) from error
     with draft.open("rb") as written:
         os.fsync(written.fileno())
 
 
 def read(file: Path) -> State:
-    """Return a state, its tensors on the CPU.
+    """Return the state in a file, with its tensors on the CPU.
 
     Raises:
-        FileNotFoundError: there is none.
-        DamagedError: the file is another one than was written, or cannot be read.
+        FileNotFoundError: there is no such file.
+        DamagedError: the file is not as it was written, or cannot be read.
     """
     try:
         contents.status_of(file)
@@ -88,10 +88,10 @@ def read(file: Path) -> State:
 
 
 class _Packing:
-    """Takes tensors out of plain values, each one once however often it occurs.
+    """Moves tensors out of nested values; a tensor that occurs several times is stored once.
 
     Args:
-        tensors: get them, by the name that stands in their place.
+        tensors: the dict that the tensors are put into, by the name that replaces them.
     """
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
@@ -100,7 +100,7 @@ class _Packing:
         self._storages: set[int] = set()
 
     def packed(self, value: Any) -> Any:
-        """Return a value as JSON has it: what is no plain value as {kind: content}."""
+        """Return a value for JSON: tensors, dicts, lists and tuples become {kind: content}."""
         if isinstance(value, Tensor):
             return {"tensor": self._name(value.detach())}
         kind = _KINDS.get(type(value))
@@ -120,7 +120,7 @@ class _Packing:
         return self._known[same]
 
     def _alone(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the CPU that shares its memory with no other one here."""
+        """Return a tensor on the CPU that shares no memory with the other tensors here."""
         own = tensor.cpu().contiguous()
         storage = own.untyped_storage()
         if storage.data_ptr() in self._storages or storage.nbytes() != own.nbytes:
@@ -142,7 +142,7 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _sum(told: str, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of all that a file holds."""
+    """Return the SHA-256 of the header's state and all tensors."""
     found = hashlib.sha256(told.encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

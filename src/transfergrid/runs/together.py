@@ -1,6 +1,6 @@
-"""The first of several processes that train a cell together: it has the others, and tells them.
+"""The process of rank 0 when several train a cell together: it starts the others and orders them.
 
-They are started once and stay warm; none of them starts a grid again, plans, tests or keeps
+The other processes are started once and wait for further cells; they do not plan, test or write
 anything. See `peers` for what they exchange, `following` for what the others do.
 """
 
@@ -30,27 +30,26 @@ from transfergrid.runs.peers import Peers
 
 PROGRAM = ("-P", "-m", "transfergrid.runs.following")
 PATIENCE = timedelta(days=1)
-"""For which one waits for another, which may score a large validation part meanwhile."""
+"""Timeout of a message: the other process may be scoring a large validation part meanwhile."""
 LOST = 10.0
-"""Seconds after which, one having died, the first is ended if it has not noticed."""
+"""Seconds after another process's death until rank 0 is ended if it still waits for it."""
 DYING = 2.0
-"""Seconds that the first, having noticed, waits to be told of what the other one died."""
+"""Seconds to wait, after a failed exchange, for the exit code of a process that may have died."""
 BESIDE = ("store", "peers")
-"""Fields of a machine that each process makes for itself."""
+"""Fields of a `Machine` that each process makes for itself."""
 
 
 @contextmanager
 def joined(cell: Cell, ledger: Ledger, machine: Machine, shared: bool = True) -> Iterator[Machine]:
-    """Yield the machine on which a cell is trained, while others train it too, if they are to.
+    """Yield the machine to train a cell on; the other processes train it too during the block.
 
-    A cell without steps, or whose settings are searched for, is trained on one device, and so is
-    one that is not to be `shared`.
+    A cell without steps, a tuned cell, and one that is not `shared` are trained on one device.
 
     Args:
-        cell: what is trained; its source was made before.
-        ledger: where its source and what an earlier process left of it are found.
-        machine: says how many devices there are to be.
-        shared: whether the cell is for several.
+        cell: the cell to train; its source has been trained before.
+        ledger: where its source and its checkpoint are found.
+        machine: says how many devices train a cell.
+        shared: whether several devices may train this cell.
     """
     if machine.devices == 1 or not shared or not _is_shared(cell):
         yield machine
@@ -69,7 +68,7 @@ def joined(cell: Cell, ledger: Ledger, machine: Machine, shared: bool = True) ->
 
 
 def met(meet: str, rank: int, machine: Machine) -> Peers:
-    """Join the others who meet at a file; return what this one knows of them."""
+    """Join the process group that meets at a file; return this process's `Peers`."""
     kind = machine.device.type
     backend = "nccl" if kind == "cuda" else "gloo"
     dist.init_process_group(
@@ -89,10 +88,10 @@ def _is_shared(cell: Cell) -> bool:
 
 @dataclass
 class Others:
-    """The processes beside the first.
+    """The processes of rank 1 and more.
 
     Args:
-        devices: of all.
+        devices: number of all processes, rank 0 included.
     """
 
     devices: int
@@ -100,7 +99,7 @@ class Others:
     _works: bool = False
 
     def begin(self) -> None:
-        """Start them; what they say goes where this process's own words go."""
+        """Start the processes; their output goes to this process's stderr."""
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         words = [word for name in allowed() for word in ("--allow", name)]
         for rank in range(1, self.devices):
@@ -121,7 +120,7 @@ class Others:
         threading.Thread(target=self._watch, daemon=True, name="peers").start()
 
     def tell(self, order: dict[str, object]) -> None:
-        """Give all of them a cell."""
+        """Send an order with a cell to all of them."""
         for process in self.processes:
             assert process.stdin is not None
             with suppress(BrokenPipeError):
@@ -130,10 +129,10 @@ class Others:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep them while the block trains with them; end them if it does not come to its end.
+        """Keep the processes while the block trains with them; kill them if the block raises.
 
         Raises:
-            KilledError: it did not because one of them was killed.
+            KilledError: the block raised because one of them was killed.
         """
         self._works = True
         try:
@@ -151,7 +150,7 @@ class Others:
             self._works = False
 
     def _killed_by(self, patience: float) -> int | None:
-        """Return the signal that ended one of them, if any has been; one may be about to end."""
+        """Return the signal that killed one of them, waiting `patience` seconds; None if none."""
         end = time.monotonic() + patience
         while True:
             codes = [process.poll() for process in self.processes]
@@ -162,14 +161,14 @@ class Others:
             time.sleep(0.05)
 
     def end(self) -> None:
-        """End them: they wait for what will not come."""
+        """Kill them: they wait for messages that will not come."""
         _known.pop(self.devices, None)
         for process in self.processes:
             process.kill()
             process.wait()
 
     def _watch(self) -> None:
-        """End this process, too, if it waits on a device for one that has died."""
+        """End this process too if it keeps waiting on a device for one that has died."""
         since: float | None = None
         while self.devices in _known:
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""A hyperparameter that acts after training: its values are put one by one, and the best stays."""
+"""A dial, a hyperparameter that acts after training: tries its values, and keeps the best."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from transfergrid.runs.standing import Standing
 from transfergrid.strategies.phases import Dial, Phase
 
 LARGEST_TRAIN = 2000
-"""So many training examples at most tell the loss along a path."""
+"""Most training examples on which the loss along a path is computed."""
 
 
 def turned(
     dial: Dial, phase: Phase, step: int, choice: Choice, train: View | None, still: StillNow
 ) -> Path:
-    """Leave a dial at its best value, or at the default where nothing validates.
+    """Set a dial to its best value, or to its default if nothing validates; return its path.
 
     Args:
-        dial: of the phase.
-        phase: says by what it is judged.
-        step: of the run, after which it is turned.
-        choice: looks at each value, and holds what the best one made of the strategy.
-        train: the labelled training examples as the phase takes them, for a dial that is traced.
-        still: is asked anew for each value.
+        dial: the phase's dial.
+        phase: says how the strategy predicts.
+        step: the run's step after which the dial is turned.
+        choice: scores each value, and keeps the strategy's state at the best one.
+        train: the labelled training examples as the phase takes them, for a traced dial.
+        still: returns the frozen, cached blocks; called anew for each value.
     """
     tells = train if dial.traced else None
     is_judged = choice.view is not None
@@ -63,7 +63,7 @@ def _put(dial: Dial, value: float) -> None:
 
 
 def _loss(choice: Choice, phase: Phase, train: View, still: Standing | None) -> float:
-    """Return the loss on evenly spread training examples, not augmented, in eval mode."""
+    """Return the loss on evenly spaced training examples, not augmented, in eval mode."""
     if len(train) > LARGEST_TRAIN:
         train = train.part(np.linspace(0, len(train) - 1, LARGEST_TRAIN).astype(np.int64))
     strategy = choice.strategy

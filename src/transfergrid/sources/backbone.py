@@ -1,4 +1,4 @@
-"""What every backbone offers, whatever library it is from."""
+"""The interface of every backbone, whatever library it comes from."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from transfergrid.records.errors import BadInputError, ImpossibleError, as_line
 
 Granularity: TypeAlias = Literal["fine", "coarse"]
 Change: TypeAlias = Callable[[int, Tensor], Tensor]
-"""Of the number of a block and the hidden state before it: another hidden state."""
+"""Maps the number of a block and the hidden state before it to another hidden state."""
 _ODD = (TypeError, AttributeError, ZeroDivisionError, NotImplementedError)
-"""What networks raise on inputs that they were not made for, beside what says so."""
+"""Unspecific exceptions that networks raise, beside others, on inputs of a wrong shape."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of layers, by the names that the backbone gives its parameters and buffers."""
+    """Some consecutive layers, given by the backbone's names of their parameters and buffers."""
 
     name: str
     parameters: tuple[str, ...]
@@ -35,17 +35,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Language:
-    """What a backbone of texts has for predicting tokens.
+    """The parts of a text backbone that language modelling needs.
 
     Attributes:
-        hidden: gives the last hidden states of inputs, (batch, tokens, width).
+        hidden: returns the last hidden states of inputs, (batch, tokens, width).
         table: the tokens' embeddings, (tokens, width), a parameter of the backbone.
-        blocks: fine blocks that hidden states come through, from the first on.
-        causal: whether a token is seen by those after it alone.
-        mask: the token that stands for a hidden one; None where there is none.
-        special: tokens that are no text, sorted.
-        head: of the head that the weights came with: `dense.weight`, `dense.bias`, `norm.weight`,
-            `norm.bias` and `bias`, as BERT has them; empty where there was none.
+        blocks: how many fine blocks, from the first on, compute the hidden states.
+        causal: whether each token attends to itself and to earlier tokens only.
+        mask: the number of the mask token; None where there is none.
+        special: numbers of the special tokens, sorted.
+        head: tensors of the language-modelling head that came with the weights: `dense.weight`,
+            `dense.bias`, `norm.weight`, `norm.bias` and `bias`, as in BERT; empty without one.
     """
 
     hidden: Callable[[Inputs], Tensor]
@@ -59,11 +59,11 @@ class Language:
 
 @dataclass(frozen=True)
 class Words:
-    """What a backbone has for texts that stand in one space with what it embeds.
+    """A text encoder whose embeddings share one space with the backbone's own.
 
     Attributes:
-        preprocess: makes inputs of texts.
-        embed: gives their embeddings (batch, dim).
+        preprocess: makes its inputs from texts.
+        embed: returns their embeddings (batch, dim).
     """
 
     preprocess: Preprocess
@@ -71,24 +71,25 @@ class Words:
 
 
 class Backbone(nn.Module, ABC):
-    """Layers that turn inputs into embeddings.
+    """A network without a head that turns inputs into embeddings.
 
     Attributes:
-        network: the library's own module, without a head; weight files bear its names.
-        head_names: submodules of `network` that would be its classifier, had it one.
-        architecture: canonical text of everything about it that is not weights.
+        network: the library's own module, without a head; weight files use its parameter names.
+        head_names: names in `network` of its classifier's submodules, which are not there.
+        architecture: canonical text of everything about the backbone but its weights.
         preprocess: makes its inputs.
-        title: its name in messages, where that is shorter.
-        head_weights: tensors that its weights held for a classifier, by name; no part of it.
+        title: its name in messages, often shorter than `architecture`.
+        head_weights: tensors of a classifier that came with its weights, by name; not part of it.
         notes: plain values for a cell's record, such as which weights were left out.
-        image_shape: channels, height and width of its inputs, where these are images.
-        channel_axes: of what crosses each cut, where that was measured.
-        ways: how another "size" and number of "channels" is asked for, with `{}` for the number.
+        image_shape: channels, height and width of its inputs; None unless these are images.
+        channel_axes: the channel axis of the hidden state at each cut, where that was measured.
+        ways: for messages: the setting that changes the input "size", and the one that changes
+            the number of "channels", with `{}` in place of the number.
     """
 
     network: nn.Module
     former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Patterns in the names that old weight files bear, and what stands for them now."""
+    """Patterns of parameter names in old weight files, and their replacements."""
     image_shape: tuple[int, int, int] | None = None
     ways: Mapping[str, str] = MappingProxyType({})
 
@@ -116,22 +117,23 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def example(self, batch: int = 1) -> Inputs:
-        """Return inputs of the right shape, all zero, on the weights' device."""
+        """Return inputs of the right shape, for a trial forward pass, on the weights' device."""
 
     @abstractmethod
     def blocks(self, granularity: Granularity = "fine") -> list[Block]:
-        """Return its layers from input to output; each parameter and buffer is in one of them."""
+        """Return its blocks from input to output; each parameter and buffer is in exactly one."""
 
     @abstractmethod
     def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
-        """Return the part before block `k`: from inputs to the boundary, a tuple of tensors.
+        """Return the part before block `k`, a module from inputs to the boundary there.
 
-        Its parameters are the backbone's own. At `k` = 0 the boundary is the inputs.
+        A boundary is the tuple of tensors that cross a cut. The parameters are shared with the
+        backbone. At `k` = 0 the boundary is the inputs.
         """
 
     @abstractmethod
     def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
-        """Return the part from block `k` on: from the boundary to embeddings (batch, dim).
+        """Return the part from block `k` on, a module from the boundary to embeddings (batch, dim).
 
         `suffix(k)(prefix(k)(inputs))` equals `embed(inputs)` exactly.
         """
@@ -140,35 +142,37 @@ class Backbone(nn.Module, ABC):
     def boundaries(
         self, inputs: Inputs, granularity: Granularity = "coarse"
     ) -> list[tuple[Tensor, ...]]:
-        """Return what crosses each cut, from the one before block 1 to the end, in one pass.
+        """Return the boundaries of all cuts, from the one before block 1 to the end, in one pass.
 
-        Number `k` - 1 is what `prefix(k)` gives; its first tensor is the hidden state, a map
-        (batch, channels, height, width) or tokens (batch, tokens, width), and the last boundary
-        holds the embeddings alone. Whatever a pass moves or draws, it moves and draws once.
+        Number `k` - 1 is the output of `prefix(k)`; its first tensor is the hidden state, a map
+        (batch, channels, height, width) or tokens (batch, tokens, width). The last boundary holds
+        the embeddings only. As in any forward pass, running statistics are updated and dropout is
+        drawn once.
         """
 
     @contextmanager
     def rebuilding(self) -> Iterator[None]:
-        """Let modules of `network` be wrapped, or given further parts, while inside.
+        """Allow the caller, inside the context, to wrap modules of `network` or to add some.
 
-        The blocks stay the same ones; what is new belongs to the block of the place where it is.
+        The blocks stay the same; a new module belongs to the block in which it is placed.
         """
         yield
 
     def vocabulary(self) -> str:
-        """Return what makes tokens of its texts, itself as text.
+        """Return its tokenizer, serialised as text.
 
         Raises:
-            ImpossibleError: it takes no texts, or its tokenizer is of a kind that cannot be told.
+            ImpossibleError: it takes no texts, or its tokenizer is of a kind that cannot be
+                serialised.
         """
         raise ImpossibleError(f"{self.title} takes no texts: it has no vocabulary")
 
     def learned_vocabulary(self, texts: Callable[[], Raw], size: int) -> str:
-        """Return another vocabulary for it, which is learned from these texts.
+        """Return another vocabulary for it, learned from these texts, serialised as text.
 
         Args:
-            texts: asked for once.
-            size: tokens that it has at most, unless the texts' characters alone are more.
+            texts: returns the texts; called once.
+            size: the largest number of tokens, unless the texts have more distinct characters.
 
         Raises:
             ImpossibleError: see `vocabulary`.
@@ -176,40 +180,46 @@ class Backbone(nn.Module, ABC):
         return self.vocabulary()
 
     def read_vocabulary(self, folder: str) -> str:
-        """Return another vocabulary for it, which stands in a folder.
+        """Return another vocabulary for it, read from a folder, serialised as text.
 
         Raises:
             BadInputError: it cannot be read.
-            ImpossibleError: see `vocabulary`; or it has no token that fills up a batch.
+            ImpossibleError: see `vocabulary`; or it has no padding token.
         """
         return self.vocabulary()
 
     def take_vocabulary(self, told: str) -> None:
-        """Take another vocabulary: a new `preprocess`, and embeddings to match; `notes` say so."""
+        """Replace the vocabulary by a serialised one.
+
+        This changes `preprocess` and the table of token embeddings, and adds a note to `notes`.
+        """
         self.vocabulary()
 
     def steered(
         self, inputs: Inputs, change: Change, granularity: Granularity = "coarse"
     ) -> Tensor:
-        """Return embeddings (batch, dim) of a pass in which what enters blocks is changed.
+        """Return embeddings (batch, dim) of a forward pass that changes the input of each block.
 
         Args:
             inputs: as `embed` takes them.
-            change: of the number of a block, from 1, and the hidden state that would enter it, the
-                first tensor of its boundary; returns what enters instead, of the same shape.
+            change: is called with the number of a block, from 1, and the hidden state before it
+                (the first tensor of the boundary); returns a replacement of the same shape.
             granularity: of the blocks.
 
         Raises:
-            ImpossibleError: nothing can come between the blocks of this network.
+            ImpossibleError: the hidden states between this network's blocks cannot be changed.
         """
         raise ImpossibleError(f"{self.title}: nothing can come between its blocks")
 
     def language(self) -> Language | None:
-        """Return what predicts tokens; None where inputs are no texts."""
+        """Return the parts for language modelling; None where inputs are no texts."""
         return None
 
     def words(self) -> Words | None:
-        """Return what embeds texts beside its inputs: itself of texts; None where nothing does."""
+        """Return the text encoder of its embedding space; None if it has none.
+
+        A text backbone is its own text encoder.
+        """
         return Words(self.preprocess, self.embed) if isinstance(self.example(), dict) else None
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -221,7 +231,7 @@ class Backbone(nn.Module, ABC):
         """The embeddings' width, measured by a forward pass when first asked for.
 
         Raises:
-            BadInputError: it gives anything but one vector per example.
+            BadInputError: the forward pass fails, or returns anything but one vector per example.
         """
         if self._dim is None:
             shape = self._shape()
@@ -245,7 +255,7 @@ class Backbone(nn.Module, ABC):
             raise BadInputError(f"{self.title} takes no {pixels}: {reason}{way}") from error
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that stand for architecture and weights."""
+        """Return a hash of architecture and weights, 16 hexadecimal digits."""
         digest = hashlib.sha256(self.architecture.encode())
         for name, tensor in sorted(self.state_dict().items()):
             plain = tensor.detach().cpu().contiguous()
@@ -256,7 +266,7 @@ class Backbone(nn.Module, ABC):
 
 @contextmanager
 def evaluating(module: nn.Module, training: bool = False) -> Iterator[None]:
-    """Put a module in eval mode (or train mode) and each of its parts back as it was."""
+    """Put a module into eval mode (or train mode); restore each submodule's mode at the end."""
     modes = [(part, part.training) for part in module.modules()]
     module.train(training)
     try:
@@ -267,7 +277,11 @@ def evaluating(module: nn.Module, training: bool = False) -> Iterator[None]:
 
 
 def last_module(backbone: Backbone, block: Block) -> nn.Module | None:
-    """Return the module whose output is the block's: all of its layers, or else its last one."""
+    """Return the module that computes the block's output.
+
+    That is the module of the whole block, or else the last of the modules that it consists of.
+    None if no module lies wholly inside the block.
+    """
     owners: defaultdict[str, int] = defaultdict(int)
     for name, _ in (*backbone.named_parameters(), *backbone.named_buffers()):
         for path in _above(name):
@@ -284,6 +298,6 @@ def last_module(backbone: Backbone, block: Block) -> nn.Module | None:
 
 
 def _above(name: str) -> list[str]:
-    """Return "a" and "a.b" for "a.b.c": the modules around a tensor."""
+    """Return "a" and "a.b" for "a.b.c": the paths of the modules that contain a tensor."""
     parts = name.split(".")[:-1]
     return [".".join(parts[: i + 1]) for i in range(len(parts))]

@@ -1,7 +1,7 @@
-"""What is known of a source besides its weights, and which datasets lie inside which.
+"""Metadata of sources (origin, licence, training data), and which datasets contain which.
 
-A gain on a target that lies inside what the source was trained on is no evidence of transfer to
-new data. Only what a library tells or a person typed counts; no prose is read.
+If a source was trained on a dataset that contains the target, a gain is no evidence of transfer to
+new data. Metadata come only from libraries and from the user's card, never from prose.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "LVD-142M": (),
     "WebLI": (),
 }
-"""Names of datasets as they are shown, and how else they are written, in letters and digits."""
+"""By displayed name of a dataset: its other spellings, in lower-case letters and digits."""
 
 LIES_IN: dict[str, tuple[str, ...]] = {
     "hymenoptera": ("ImageNet-1k",),
@@ -56,24 +56,24 @@ LIES_IN: dict[str, tuple[str, ...]] = {
     "ImageNet-12k": ("ImageNet-21k",),
     "ImageNet-21k-P": ("ImageNet-21k",),
     "Stanford Dogs": ("ImageNet-21k",),
-    "ImageNet-21k": ("LVD-142M",),  # DINOv2 took it as a whole
+    "ImageNet-21k": ("LVD-142M",),  # DINOv2 included all of it
     "STL-10": ("ImageNet-21k",),
     "CIFAR-10": ("Tiny Images",),
     "CIFAR-100": ("Tiny Images",),
     **dict.fromkeys(("SST-2", "CoLA", "MRPC", "QQP", "STS-B", "MNLI", "QNLI", "RTE"), ("GLUE",)),
 }
-"""Datasets whose examples were all taken from larger ones. Facts only: what is missing here is
-unknown, and is said by `target.part_of`."""
+"""By dataset: larger datasets from which all its examples were taken. Only facts are listed; others
+can be given by `target.part_of`."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a source.
+    """The metadata of a source.
 
     Attributes:
-        origin: where its weights are from: an address, or a name in a library's index.
+        origin: of its weights: an address, or a name in a library's index.
         licence: of the weights.
-        trained_on: names of the datasets that it has seen.
+        trained_on: names of the datasets that it was trained on.
     """
 
     origin: str | None = None
@@ -82,10 +82,10 @@ class Card:
 
     @classmethod
     def read(cls, typed: Mapping[str, Any] | None) -> Card:
-        """Return a card as a person typed it; the names of datasets are made one.
+        """Return the card that a user typed, with datasets' names in their displayed spelling.
 
         Raises:
-            BadInputError: there is no such key, or a value is not text.
+            BadInputError: a key is unknown, or a value is no text.
         """
         known = [field.name for field in fields(cls)]
         for key, value in (typed or {}).items():
@@ -99,15 +99,15 @@ class Card:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing is left to be told."""
+        """Whether all fields are known."""
         return all(asdict(self).values())
 
     def over(self, told: Card) -> Card:
-        """Return this card, with what it does not say taken from another."""
+        """Return this card with its unknown fields filled from another card."""
         return Card(**{key: value or getattr(told, key) for key, value in asdict(self).items()})
 
     def plain(self) -> dict[str, Any]:
-        """Return what is known, as JSON values."""
+        """Return the known fields as JSON values."""
         known = {key: value for key, value in asdict(self).items() if value}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in known.items()}
 
@@ -128,22 +128,22 @@ _SHOWN |= {_letters(name): name for name in LIES_IN}
 
 
 def dataset_name(name: str) -> str:
-    """Return a dataset's name in one spelling; of a hub's OWNER/NAME the name counts.
+    """Return a dataset's name in its displayed spelling; of a hub's OWNER/NAME, that of NAME.
 
-    One that is not known stays as it is.
+    An unknown name is returned unchanged.
     """
     plain = name.strip()
     return _SHOWN.get(_letters(plain.rpartition("/")[2]), plain)
 
 
 def known_names(text: str) -> tuple[str, ...]:
-    """Return the datasets that a tag such as "augreg_in21k_ft_in1k" names, in its order."""
+    """Return the datasets that a tag such as "augreg_in21k_ft_in1k" contains, in its order."""
     found = (_SHOWN.get(_letters(word)) for word in text.replace(".", "_").split("_"))
     return tuple(dict.fromkeys(name for name in found if name))
 
 
 def holders(names: Iterable[str]) -> set[str]:
-    """Return these datasets and all that are known to hold one of them."""
+    """Return these datasets and all datasets that are known to contain one of them."""
     found: set[str] = set()
     waiting = [dataset_name(name) for name in names]
     while waiting:
@@ -155,9 +155,9 @@ def holders(names: Iterable[str]) -> set[str]:
 
 
 def names_of(domain: Domain) -> tuple[str, ...]:
-    """Return the name under which a domain's dataset is known, if it has a field that says so.
+    """Return the names of a domain's dataset, from its fields `dataset` and `name`, if any.
 
-    Of several domains as one, those of each.
+    For several domains as one, return the names of each.
     """
     told = [getattr(one, key, None) for one in domain.each for key in ("dataset", "name")]
     found = (dataset_name(name) for name in told if isinstance(name, str) and name)
@@ -165,6 +165,6 @@ def names_of(domain: Domain) -> tuple[str, ...]:
 
 
 def shared(trained_on: Iterable[str], domain: Domain) -> tuple[str, ...]:
-    """Return the datasets among `trained_on` that a domain is known to lie inside."""
+    """Return the datasets among `trained_on` that are known to contain the domain."""
     there = holders((*names_of(domain), *listed(domain.part_of)))
     return tuple(name for name in trained_on if dataset_name(name) in there)

@@ -1,4 +1,4 @@
-"""Weights from a file, put into a named architecture."""
+"""Weights from a file, loaded into a named architecture."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Checkpoint(FileSource):
     """An architecture with the weights of a file.
 
     Attributes:
-        architecture: what the weights are for.
-        file: safetensors, or a state dict as .pth, .pt or .bin.
-        domain: the labelled domain that they were learned on, if it is at hand.
-        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
+        architecture: the architecture that the weights belong to.
+        file: the weights: safetensors, or a state dict as .pth, .pt or .bin.
+        domain: the labelled domain that the weights were learned on, if available.
+        card: their metadata: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: Architecture
@@ -30,7 +30,7 @@ class Checkpoint(FileSource):
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def initial(self) -> Backbone:
-        """Return the backbone with the file's weights, the only ones there are."""
+        """Return the backbone with the file's weights."""
         from transfergrid.sources.files import weights
         from transfergrid.sources.files.remembered import remembered
 

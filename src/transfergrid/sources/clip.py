@@ -1,4 +1,4 @@
-"""CLIP models of Hugging Face transformers: images and texts in one space."""
+"""CLIP models of Hugging Face transformers: images and texts in one embedding space."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipArchitecture(TransformersVisionArchitecture):
-    """The image tower of a CLIP model, beside which its text tower embeds the texts of classes.
+    """The image tower of a CLIP model; its text tower embeds the texts of classes.
 
-    Its folder holds config, tokenizer and `preprocessor_config.json`, as `save_pretrained` of a
-    `CLIPModel` and a `CLIPProcessor` write them. What is trained is the image tower alone.
+    Its folder contains config, tokenizer and `preprocessor_config.json`, as written by
+    `save_pretrained` of a `CLIPModel` and a `CLIPProcessor`. Only the image tower is trained.
     """
 
     embeds_texts: ClassVar[bool] = True

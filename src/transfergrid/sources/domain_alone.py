@@ -1,4 +1,4 @@
-"""A source that is data and no network: what is learned from it is learned beside the target."""
+"""A source that is data without a network, for strategies that learn from it beside the target."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ TOLD = "this source is data alone, and brings no network"
 
 @dataclass(frozen=True)
 class DomainAlone(Source):
-    """A labelled source domain without a network, for strategies that need no more of a source.
+    """A labelled source domain without a network, for strategies that need only source data.
 
     Attributes:
-        domain: what it holds.
+        domain: the labelled source domain.
     """
 
     domain: Domain
 
     @property
     def architecture(self) -> Architecture:
-        """There is none.
+        """Raise an error, because there is no network.
 
         Raises:
             BadInputError: always.
@@ -43,7 +43,7 @@ class DomainAlone(Source):
         self._refuse()
 
     def _check_architecture(self) -> None:
-        """There is nothing to check."""
+        """Do nothing, because there is no architecture."""
 
     def _refuse(self) -> NoReturn:
         raise BadInputError(TOLD)

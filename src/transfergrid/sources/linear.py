@@ -1,4 +1,4 @@
-"""A linear map of vectors: with its head, a linear model."""
+"""A linear map of vectors; together with a linear head, it is a linear model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Linear(Architecture):
-    """One dense layer and nothing else, so that all that is said of a vector is linear in it.
+    """A single dense layer, so that the outputs of a linear head are linear in the input vector.
 
     Attributes:
-        inputs: numbers of a vector.
-        width: of the embedding; by default as wide as the vector, which holds nothing back.
+        inputs: length of the input vectors.
+        width: of the embedding; by default that of the vector, so that no information is lost.
     """
 
     inputs: Count
@@ -29,7 +29,7 @@ class Linear(Architecture):
 
     @property
     def name(self) -> str:
-        """Always the same."""
+        """The name of this architecture."""
         return "linear"
 
     def build(self) -> Backbone:

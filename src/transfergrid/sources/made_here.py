@@ -1,4 +1,4 @@
-"""What sources share that this program makes itself: a start, a domain, a seed."""
+"""The base of sources that this program trains itself: a start, a domain, a seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MadeHere(TrainedSource):
-    """An architecture whose weights learn from a source domain, once for all cells that ask."""
+    """An architecture trained on a source domain, once for all cells with the same source."""
 
     if TYPE_CHECKING:
         architecture: Architecture
@@ -26,15 +26,15 @@ class MadeHere(TrainedSource):
 
     @classmethod
     def about(cls) -> dict[str, Any]:
-        """Say too which argument holds the weights before the source domain."""
+        """Add the name of the argument with the weights that training starts from."""
         return {**super().about(), "start": "start"}
 
     def initial(self) -> Backbone:
-        """Return the backbone that the training begins with; random weights by torch's state."""
+        """Return the backbone that training starts from; torch's generator draws random weights."""
         return self.architecture.build() if self.start is None else self.start.initial()
 
     def seed_in(self, block_seed: int) -> int:
-        """Return the seed of its training in a seed block."""
+        """Return the seed of the source's training in a seed block."""
         return block_seed if self.seed == "block" else self.seed
 
     def load(self, maker: Maker, block_seed: int) -> Backbone:
@@ -52,7 +52,10 @@ class MadeHere(TrainedSource):
         return start, [one.load(maker, block_seed) for one in alone]
 
     def told_card(self) -> Card:
-        """Return what its start was trained on, and its domain by name, or else by kind."""
+        """Return a card with the training data of its start, and its own domain.
+
+        A domain is given by the names of its dataset, or else by its kind.
+        """
         before = Card.read(self.start.known_card()) if self.start else Card()
         taught = [name for one in self.domain.each for name in names_of(one) or (one.kind,)]
         names = tuple(dict.fromkeys((*before.trained_on, *taught)))
@@ -77,7 +80,7 @@ class MadeHere(TrainedSource):
             )
 
     def _check_width(self) -> None:
-        """Raise `BadInputError` unless a network for vectors takes as long ones as there are."""
+        """Raise `BadInputError` unless a network for vectors fits the length of the domain's."""
         takes, holds = getattr(self.architecture, "inputs", None), len(self.domain.vector)
         if takes is not None and holds not in (0, takes):
             raise BadInputError(

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 Widths = Count | Annotated[Sequence[Count], MinLen(1), doc("a list of widths")]
 Dropout = Annotated[float, Interval(ge=0, lt=1)]
 DEPTH = 2
-"""Layers where neither their number nor the width of each is given."""
+"""Number of layers by default, if `widths` is a single number."""
 
 
 @dataclass(frozen=True)
 class MLP(Architecture):
-    """Dense layers, each with ReLU, and a block each; the last one's outputs are the embedding.
+    """Dense layers with ReLU, each of them a block; the last layer's outputs are the embedding.
 
     Attributes:
-        inputs: numbers of a vector.
-        widths: of the layers, one for all or one for each.
-        depth: number of layers; by default as many as there are widths, or 2 of one width.
+        inputs: length of the input vectors.
+        widths: of the layers: one number for all, or one for each.
+        depth: number of layers; by default the number of widths, or 2 if one width is given.
         batch_norm: BatchNorm between each layer and its ReLU.
-        dropout: share of each layer's outputs that training leaves out.
+        dropout: share of each layer's outputs that are set to 0 in training.
     """
 
     inputs: Count
@@ -53,7 +53,7 @@ class MLP(Architecture):
 
     @property
     def name(self) -> str:
-        """Always the same."""
+        """The name of this architecture."""
         return "mlp"
 
     @property

@@ -1,4 +1,4 @@
-"""A network of a user's own, in plain torch, as a backbone: nothing is written around it."""
+"""A user's own plain torch network as a backbone, without any wrapper code."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ WAY = "source.network=MODULE.NAME, a class or function of yours that returns the
 class OwnNetwork(Architecture):
     """A network for images that a user's own class or function returns.
 
-    Its last linear layer (or convolution) is its classifier, which is taken off; its blocks are
-    found as those of torchvision's networks are.
+    Its last linear layer (or convolution) counts as its classifier and is removed; its blocks are
+    found in the same way as those of torchvision's networks.
 
     Attributes:
-        network: `{"_imports_": "my_module.my_function"}`; see `trust` for why it is written so.
-        size: of the square inputs in pixels.
-        mean: of the images that its weights were trained on, in 0 to 1, one value or one a channel.
-        std: their spread, likewise.
+        network: `{"_imports_": "my_module.my_function"}`; see `trust` for the reason of this form.
+        size: height and width of the inputs in pixels.
+        mean: of the images on which its weights were trained, on a scale of 0 to 1, one value or
+            one per channel.
+        std: the standard deviation, likewise.
         channels: of the inputs.
         options: arguments of the class or function.
     """

@@ -1,7 +1,7 @@
-"""Sources that look like others and know nothing: is a gain the source's knowledge?
+"""Placebo sources: like another source, but without knowledge, to test where a gain comes from.
 
-Raghu et al. 2019 ("Transfusion") found that weights with the right statistics and no structure
-bring part of what pretrained ones bring.
+Raghu et al. 2019 ("Transfusion") found that weights with the right statistics but no structure give
+part of the gain of pretrained weights.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ How = Literal["permuted", "shuffled_labels", "noise"]
 
 @dataclass(frozen=True)
 class Placebo(Source):
-    """A source without what its source domain has to teach.
+    """A source without the knowledge of its source domain.
 
     Attributes:
-        of: the source that it stands beside.
-        how: "permuted" has the entries of each weight tensor of `of` in random order;
-            "shuffled_labels" and "noise" are trained as `of` is, on its images with labels in
-            random order, or on random pixels with as many classes.
+        of: the source that it is compared with.
+        how: "permuted" permutes the entries of each weight tensor of `of` at random;
+            "shuffled_labels" and "noise" are trained like `of`: on its inputs with shuffled
+            labels, or on random pixels with the same number of classes.
         seed: of the permutations or of the random pixels.
     """
 
@@ -49,12 +49,12 @@ class Placebo(Source):
 
     @property
     def architecture(self) -> Architecture:
-        """The same as that of `of`."""
+        """The architecture of `of`."""
         return self.of.architecture
 
     @property
     def domain(self) -> Domain | None:
-        """None: a placebo brings no labels that mean anything."""
+        """None, because a placebo has no meaningful labels."""
         return None
 
     @property
@@ -77,7 +77,7 @@ class Placebo(Source):
         return dataclasses.replace(self.of, domain=_noise_like(self.of.domain, self.seed))
 
     def initial(self) -> Backbone:
-        """Return what `of` begins with, permuted likewise."""
+        """Return the start of the loaded source; for "permuted", with permuted weights."""
         initial = self.recipe.initial()
         return self._permuted(initial) if self.how == "permuted" else initial
 
@@ -87,12 +87,12 @@ class Placebo(Source):
         return self._permuted(loaded) if self.how == "permuted" else loaded
 
     def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
-        """Return that of what is loaded, permuted likewise."""
+        """Return the head of the loaded source; for "permuted", with permuted weights."""
         head = self.recipe.head(backbone, maker, block_seed)
         return self._permuted(head) if self.how == "permuted" else head
 
     def told_card(self) -> Card:
-        """Return that of `of`."""
+        """Return the card of `of`."""
         return Card.read(self.of.known_card())
 
     def check(self) -> None:
@@ -103,7 +103,7 @@ class Placebo(Source):
         self.recipe.check()
 
     def _permuted(self, module: Module) -> Module:
-        """Reorder each floating-point tensor's entries, BatchNorm's statistics included."""
+        """Permute the entries of each floating-point tensor, including BatchNorm's statistics."""
         import torch
 
         with torch.no_grad():
@@ -117,7 +117,7 @@ class Placebo(Source):
 
 
 def _noise_like(domain: Domain, seed: int) -> Domain:
-    """Return noise with as many classes, and as many images of the same size where that is told."""
+    """Return noise with the domain's number of classes and, if known, number and size of images."""
     from transfergrid.data.noise import Noise
 
     told: dict[str, Any] = {

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Method(NamedTuple):
-    """What a pretext task takes.
+    """The inputs and the arguments that a pretext task takes.
 
     Attributes:
-        inputs: "image", "text", "vector".
-        keys: of the source, that are its own.
+        inputs: modalities: "image", "text", "vector".
+        keys: arguments of the source that only some pretext tasks take, and this one does.
     """
 
     inputs: tuple[str, ...]
@@ -38,29 +38,29 @@ METHODS = {
     "mae": Method(("image",), ("width", "masked")),
     "mlm": Method(("text",), ("masked",)),
 }
-"""Pretext tasks; each is a class of `runs.pretext`."""
+"""The pretext tasks; each is a class of `runs.pretext`."""
 PATCHES = 4
-"""That mae cuts an image into, across and down."""
+"""Number of patches, across and down, into which mae cuts an image."""
 KEYS = ("width", "temperature", "momentum", "masked")
-"""What is of some methods alone."""
+"""Arguments that only some methods take."""
 
 
 @dataclass(frozen=True)
 class PretrainedHere(MadeHere):
-    """An architecture that learned from a domain's inputs, of which no label was looked at.
+    """An architecture trained on a domain's inputs without its labels.
 
     Attributes:
-        architecture: what is trained.
-        domain: whose inputs it is trained on, those of the pool alone.
-        training: how.
+        architecture: of the network that is trained.
+        domain: the domain whose pool inputs it is trained on.
+        training: the recipe of the training.
         method: the pretext task, a key of `METHODS`.
         start: pretrained weights to start from; by default they are random.
-        seed: of the training; "block" makes a source anew for each seed block.
-        width: of the layers that are dropped afterwards; None: 128.
+        seed: of the training; "block" trains a source anew for each seed block.
+        width: of the layers that are discarded after training; None: 128.
         temperature: of simclr; None: 0.5.
-        momentum: of byol's second network at the first step; None: 0.996.
-        masked: share of the patches that mae takes out, or of the tokens that mlm predicts; None:
-            0.75, and 0.15.
+        momentum: of byol's target network at the first step; None: 0.996.
+        masked: share of the patches that mae masks, or of the tokens that mlm predicts; None: 0.75
+            and 0.15.
     """
 
     architecture: Architecture
@@ -80,16 +80,16 @@ class PretrainedHere(MadeHere):
 
     @classmethod
     def about(cls) -> dict[str, Any]:
-        """Say too that no label of its domain is known."""
+        """Add that no label of its domain is used."""
         return {**super().about(), "unlabelled": True}
 
     @property
     def given(self) -> dict[str, Any]:
-        """What was said of its method."""
+        """The given arguments of its method."""
         return {key: told for key in KEYS if (told := getattr(self, key)) is not None}
 
     def head(self, backbone: Backbone, maker: Maker, block_seed: int) -> nn.Module:
-        """Raise: nothing was classified.
+        """Raise an error, because training without labels gives no classifier.
 
         Raises:
             ImpossibleError: always.

@@ -23,9 +23,9 @@ class SmallCNN(Architecture):
     """Two convolutions and a hidden layer: the network for MNIST of Ganin et al. 2016, figure 4a.
 
     Attributes:
-        size: of the square inputs in pixels.
+        size: height and width of the inputs in pixels.
         channels: of the inputs.
-        widths: of the two convolutions and of the hidden layer; the last is the embedding's.
+        widths: of the two convolutions and of the hidden layer, which is the embedding.
     """
 
     size: Annotated[int, Ge(16), Unit("pixels")] = 28
@@ -34,7 +34,7 @@ class SmallCNN(Architecture):
 
     @property
     def name(self) -> str:
-        """Always the same."""
+        """The name of this architecture."""
         return "small_cnn"
 
     def build(self) -> Backbone:

@@ -1,4 +1,4 @@
-"""A small network for the inputs of another one, which it stands beside."""
+"""A small network that takes the inputs of another network, beside which it is used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SmallEncoder(Architecture):
-    """An encoder that takes whatever images, tokens or vectors the network beside it takes.
+    """An encoder that takes the same images, tokens or vectors as the network beside it.
 
-    Of images: convolutions of stride 2 until their map is no more than 4 wide, then its mean. Of
-    texts: the same tokens embedded anew, one convolution over three neighbours, the highest value
-    of each channel (Kim 2014). Of vectors: one dense layer. No norm in it looks at other examples.
+    For images: convolutions of stride 2 until the feature map is at most 4 wide, then its mean. For
+    texts: the same tokens with new embeddings, one convolution over three tokens, and the maximum
+    of each channel (Kim 2014). For vectors: one dense layer. It has no batch normalisation, so an
+    embedding does not depend on other examples.
 
     Attributes:
         width: of the embedding.
@@ -29,11 +30,11 @@ class SmallEncoder(Architecture):
 
     @property
     def name(self) -> str:
-        """Always the same."""
+        """The name of this architecture."""
         return "small_encoder"
 
     def build(self) -> Backbone:
-        """Raise: what its inputs are is said by the network beside it.
+        """Raise an error, because only the network beside it determines its inputs.
 
         Raises:
             BadInputError: always.

@@ -1,6 +1,6 @@
-"""What an architecture and a source are: descriptions from which a backbone is built.
+"""Architectures and sources: descriptions from which a backbone is built.
 
-Nothing here needs torch, so that a plan can be made and checked without importing it.
+This module does not import torch, so that a plan can be made and checked without it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Architecture(Component, ABC):
     """A backbone without its weights."""
 
     modality: ClassVar[str] = "image"
-    """What it takes: "image", "text" or "vector"; a domain says likewise what it holds."""
+    """The kind of its inputs, "image", "text" or "vector", as in `Domain.modality`."""
     embeds_texts: ClassVar[bool] = False
-    """Whether it embeds texts into one space with images, where images are what it takes."""
+    """Whether a network of images also embeds texts into the same space, as CLIP does."""
 
     @property
     @abstractmethod
@@ -36,17 +36,17 @@ class Architecture(Component, ABC):
 
     @abstractmethod
     def build(self) -> Backbone:
-        """Return it with random weights, drawn from torch's current random state.
+        """Return the backbone with random weights, drawn from torch's global generator.
 
         Raises:
             BadInputError: there is no such architecture, or not with these options.
         """
 
     def beside(self, other: Backbone) -> Backbone:
-        """Return it with random weights, to take the inputs that are made for another network.
+        """Return the backbone with random weights, checked to take another network's inputs.
 
         Raises:
-            BadInputError: it takes other ones, or cannot be built.
+            BadInputError: it takes other inputs, or cannot be built.
         """
         made = self.build()
         if made.preprocess != other.preprocess:
@@ -57,14 +57,14 @@ class Architecture(Component, ABC):
         return made
 
     def moved(self, folder: Path) -> Architecture:
-        """Return an equal architecture that needs no other file than it writes into a new folder.
+        """Copy the files that it needs into a new folder; return the architecture that uses those.
 
-        One that a name and plain values describe writes nothing and returns itself.
+        An architecture that a name and plain values describe needs no files and returns itself.
         """
         return self
 
     def check(self) -> None:
-        """Raise what `build` would raise for a wrong name; imports the library that it is from.
+        """Raise what `build` would raise for a wrong name; imports the architecture's library.
 
         Raises:
             BadInputError: there is no such architecture.
@@ -72,69 +72,71 @@ class Architecture(Component, ABC):
 
 
 class Maker(Protocol):
-    """Whoever trains a source once and finds its weights again for every later cell."""
+    """Trains each source once, and loads the stored weights for every later cell."""
 
     def trained(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
         """Return the state dict of the source's backbone, trained under this seed."""
 
     def trained_head(self, source: TrainedSource, seed: int) -> Mapping[str, Tensor]:
-        """Return the state dict of the head that was trained with it, a linear layer's."""
+        """Return the state dict of the head trained with the backbone, a linear layer."""
 
     def begun(self, source: TrainedSource, seed: int) -> Backbone:
-        """Return the network that the training of this source began with, under this seed.
+        """Return the network from which this source's training started, under this seed.
 
         Raises:
-            BadInputError: it is not what the training says that it began with.
+            BadInputError: the network differs from the one that the training has recorded.
         """
 
 
 class Source(Component, ABC):
-    """An architecture with weights and, where it is known, the domain they were learned on."""
+    """An architecture with weights and, if known, the domain that these were learned on."""
 
     group: ClassVar[str] = "source"
     made_here: ClassVar[bool] = False
-    """Whether its weights may come out of a training of our own, so that `load` needs a maker."""
+    """Whether this program may have to train its weights, so that `load` needs a maker."""
     knows: ClassVar[bool] = True
-    """Whether it has something to teach; a placebo has not."""
+    """Whether it has knowledge to transfer; a placebo has none."""
     labelled: ClassVar[bool] = True
     """Whether it learned from labels of its domain, if it has one."""
 
-    if TYPE_CHECKING:  # for subclasses to have as fields; a dataclass would take them as defaults
+    if TYPE_CHECKING:  # fields of subclasses; a dataclass would take these properties as defaults
 
         @property
         def architecture(self) -> Architecture:
-            """What the weights are for."""
+            """The architecture of its backbone."""
 
         @property
         def domain(self) -> Domain | None:
-            """Its labelled source domain."""
+            """Its labelled source domain, if known."""
 
     @abstractmethod
     def initial(self) -> Backbone:
-        """Return the backbone as it was before it was trained on its source domain."""
+        """Return the backbone as it was before its training on the source domain."""
 
     @abstractmethod
     def load(self, maker: Maker, block_seed: int) -> Backbone:
         """Return the backbone with its weights.
 
         Args:
-            maker: trains, or finds again, what is trained by this program.
-            block_seed: of the seed block, for sources that are made anew in each.
+            maker: trains sources that this program trains, or loads their stored weights.
+            block_seed: of the seed block, for sources that are trained anew in each block.
 
         Raises:
-            BadInputError: the weights cannot be had or do not fit.
+            BadInputError: the weights cannot be obtained or do not fit.
         """
 
     def each(self, maker: Maker, block_seed: int) -> tuple[Backbone, Sequence[Backbone]]:
-        """Return the start of several sources and the network of each, in their domains' order.
+        """Return the common start of several sources, and each source's network.
+
+        The networks are in the order of the source domains.
 
         Args:
             maker: see `load`.
             block_seed: see `load`.
 
         Raises:
-            BadInputError: they did not begin with the same weights.
-            ImpossibleError: they were not trained here, so that nobody knows with which.
+            BadInputError: the sources did not start from the same weights.
+            ImpossibleError: they were not trained by this program, so their start is unknown.
         """
         raise ImpossibleError(
             "it merges weights of several sources that began with the same weights, which is known "
@@ -152,7 +154,8 @@ class Source(Component, ABC):
             block_seed: see `load`.
 
         Raises:
-            ImpossibleError: the weights came without one, or it is no linear layer on embeddings.
+            ImpossibleError: the weights came without a head, or the head is not one linear layer.
+            BadInputError: it has another number of outputs than the source domain has.
         """
         from transfergrid.sources.files import heads
 
@@ -176,10 +179,10 @@ class Source(Component, ABC):
             )
 
     def check(self) -> None:
-        """Look for what would make `load` fail, as far as that needs neither torch nor network.
+        """Check for what would make `load` fail, without importing torch or using the network.
 
         Raises:
-            BadInputError: a file is missing or holds no weights, or the parts do not go together.
+            BadInputError: a file is missing or holds no weights, or parts are inconsistent.
         """
         Card.read(self._typed_card())
         self._check_architecture()
@@ -197,23 +200,23 @@ class Source(Component, ABC):
             )
 
     def known_card(self) -> dict[str, Any]:
-        """Return origin, licence and what it was trained on, as far as known; typed values win.
+        """Return origin, licence and training data, as far as known; the user's values win.
 
-        May import the library that the weights are from, for seconds, where not all is typed.
+        Where the user's card is incomplete, this may import the weights' library, for seconds.
         """
         typed = Card.read(self._typed_card())
         return typed.plain() if typed.is_full else typed.over(self.told_card()).plain()
 
     def told_card(self) -> Card:
-        """Return what is known of its weights without a person's saying so."""
+        """Return what is known of its weights without the user's card."""
         return Card()
 
     def _typed_card(self) -> Mapping[str, Any] | None:
-        return getattr(self, "card", None)  # a source of a user's own need not have the field
+        return getattr(self, "card", None)  # a user's own source class may lack the field
 
 
 class TrainedSource(Source):
-    """A source whose weights come out of a training of our own, by a `Maker`."""
+    """A source that this program trains itself, by a `Maker`."""
 
     made_here: ClassVar[bool] = True
 
@@ -221,19 +224,19 @@ class TrainedSource(Source):
 
         @property
         def domain(self) -> Domain:
-            """What it is trained on."""
+            """The domain that it is trained on."""
 
         @property
         def training(self) -> Component:
-            """How."""
+            """The recipe of its training."""
 
         @property
         def shuffle_labels(self) -> bool:
-            """Whether the domain's labels come in random order, as a placebo."""
+            """Whether the domain's labels are shuffled, as a placebo."""
 
         @property
         def label_noise(self) -> float | None:
-            """Share of the domain's labels that are drawn anew."""
+            """Share of the domain's labels that are redrawn at random; None for none."""
 
 
 class FileSource(Source):
@@ -246,7 +249,7 @@ class FileSource(Source):
 
         @property
         def file(self) -> str | None:
-            """Where they are on this disk; None if a library has them."""
+            """Path of the weight file; None if the weights come from a library."""
 
     def load(self, maker: Maker, block_seed: int) -> Backbone:
         """See `Source.load`."""

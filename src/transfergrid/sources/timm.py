@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 READS_FILES = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
-"""Arguments of `timm.create_model` by which timm itself would open weights, pickles among them."""
+"""Arguments of `timm.create_model` that could make timm itself open weight files, even pickles."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class TimmArchitecture(ImageArchitecture):
 
     Attributes:
         model: its name, with or without a pretrained tag ("resnet18", "resnet18.a1_in1k").
-        size: of the square inputs in pixels; by default what timm says the model is for.
+        size: height and width of the inputs in pixels; by default as timm states for the model.
         options: further arguments of `timm.create_model`, such as `in_chans` or `pad_type`.
-        mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
-            channel; by default what timm says of the model, which another file need not share.
-        std: their spread, likewise.
+        mean: of the inputs on which the weights were trained, on a scale of 0 to 1, one value or
+            one per channel; by default as timm states for the model, which may be wrong for
+            weights from another file.
+        std: the standard deviation, likewise.
     """
 
     model: str
@@ -66,11 +67,11 @@ class TimmArchitecture(ImageArchitecture):
     def with_weights(
         self, pretrained: bool, state_dict: Mapping[str, Any] | None = None
     ) -> Backbone:
-        """Return the backbone, with timm's weights for it or with random ones.
+        """Return the backbone with timm's pretrained weights, or with random ones.
 
         Args:
-            pretrained: load weights: `state_dict`, or else what timm downloads.
-            state_dict: weights as timm publishes them; timm adapts names and channels.
+            pretrained: load weights: `state_dict`, or else those that timm downloads.
+            state_dict: weights in timm's published form; timm adapts names and channels.
 
         Raises:
             BadInputError: there is no such model, or it does not take the options.
@@ -93,14 +94,14 @@ class TimmArchitecture(ImageArchitecture):
             network: nn.Module = timm.create_model(
                 self.model, pretrained=pretrained, pretrained_cfg_overlay=overlay, **arguments
             )
-        except OSError:  # of the hub, some of which are ValueErrors too
+        except OSError:  # the hub's errors, some of which are ValueErrors too
             raise
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             raise self.unmade("timm", arguments, error) from error
         return network
 
     def _size_option(self) -> dict[str, int]:
-        """Tell the size to models that must know it when they are made, such as ViT."""
+        """Return the size as an argument for models that need it when built, such as ViT."""
         import timm
 
         config = timm.get_pretrained_cfg(self.model)
@@ -110,13 +111,13 @@ class TimmArchitecture(ImageArchitecture):
 
 @dataclass(frozen=True)
 class TimmSource(FileSource):
-    """A timm model with the weights that timm knows for it, or with a file's.
+    """A timm model with the pretrained weights that timm knows, or with weights from a file.
 
     Attributes:
         architecture: the model; its tag chooses among several pretrained weights.
-        file: weights on this disk instead of those from the hub.
-        domain: the labelled domain that they were learned on, if it is at hand.
-        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
+        file: a weight file to use instead of the weights from the hub.
+        domain: the labelled domain that the weights were learned on, if available.
+        card: their metadata: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: TimmArchitecture
@@ -136,7 +137,7 @@ class TimmSource(FileSource):
         return hub.timm_backbone(self.architecture.model, self.architecture.with_weights)
 
     def told_card(self) -> Card:
-        """Return what timm says of the weights; of a file only where the model's tag names them."""
+        """Return timm's metadata of the weights; for a file only if the model's name has a tag."""
         import timm
 
         if self.file is not None and "." not in self.architecture.model:

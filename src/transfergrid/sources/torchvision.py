@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
-"""Families that must know the size of their inputs when they are made, and by which argument."""
+"""By family of models: the constructor's argument for the input size, if it needs one."""
 DEFAULT_SIZE = 224
 
 
@@ -30,14 +30,14 @@ class TorchvisionArchitecture(ImageArchitecture):
 
     Attributes:
         model: its name ("resnet18", "vgg11_bn").
-        size: of the square inputs in pixels; by default what the weights were made for.
+        size: height and width of the inputs in pixels; by default those of the published weights.
         options: further arguments of the model's builder, such as `width_mult`.
-        mean: of the inputs that the weights were trained on, in 0 to 1, one value or one a
-            channel; by default what torchvision says of its weights.
-        std: their spread, likewise.
-        weights: which of the model's published weights are meant, such as "IMAGENET1K_V1"; they
-            say what the inputs must be. By default those that torchvision prefers. Here and not
-            in the source, so that random weights are given the same inputs.
+        mean: of the inputs on which the weights were trained, on a scale of 0 to 1, one value or
+            one per channel; by default as torchvision states for its weights.
+        std: the standard deviation, likewise.
+        weights: name of the published weights, such as "IMAGENET1K_V1", which decide the
+            preprocessing; by default torchvision's default weights. An argument of the
+            architecture, not of the source, so that random weights get the same inputs.
     """
 
     model: str
@@ -56,16 +56,16 @@ class TorchvisionArchitecture(ImageArchitecture):
         self.published()
 
     def published(self) -> Any | None:
-        """Return torchvision's entry for the weights that are meant; None if it has none.
+        """Return torchvision's entry for the chosen weights; None if the model has no weights.
 
         Raises:
-            BadInputError: the model has no weights of this name.
+            BadInputError: the model has no weights with this name.
         """
         from torchvision.models import get_model_weights
 
         try:
             entries = get_model_weights(self.model)
-        except ValueError:  # its builder does not say
+        except ValueError:  # its builder does not name them
             entries = None
         names = [entry.name for entry in entries or ()]
         if self.weights is not None and self.weights not in names:
@@ -86,14 +86,14 @@ class TorchvisionArchitecture(ImageArchitecture):
         return TorchvisionBackbone(self._network(), text, self.preprocess())
 
     def preprocess(self) -> ImagePreprocess:
-        """Return what makes its inputs: what the weights expect, but for what is given here."""
+        """Return the preprocessing that the weights expect, with the given values replaced."""
         from transfergrid.sources.backbones.torchvision_backbone import inputs_for
 
         return inputs_for(self.published(), self.side, self.mean, self.std)
 
     @property
     def side(self) -> int:
-        """Of the square inputs in pixels."""
+        """Height and width of the inputs in pixels."""
         told = self.size or self.options.get(SIZED.get(self._family, ""))
         if isinstance(told, (list, tuple)):
             told = told[0]
@@ -115,9 +115,10 @@ class TorchvisionArchitecture(ImageArchitecture):
         return network
 
     def _usual(self) -> dict[str, Any]:
-        """Return the arguments that torchvision itself gives where it loads weights.
+        """Return the arguments that torchvision itself passes when it loads weights.
 
-        GoogLeNet and Inception turn usual inputs into those of the original weights.
+        Unless mean or std are given, GoogLeNet and Inception convert inputs normalised in
+        torchvision's usual way to those that the original weights expect.
         """
         usual: dict[str, Any] = {}
         if self._family in SIZED:
@@ -142,13 +143,13 @@ def classifiers() -> list[str]:
 
 @dataclass(frozen=True)
 class TorchvisionSource(FileSource):
-    """A torchvision model with the weights that are published for it, or with a file's.
+    """A torchvision model with its published weights, or with weights from a file.
 
     Attributes:
         architecture: the model; its `weights` choose among several published ones.
-        file: weights on this disk instead of those that are published.
-        domain: the labelled domain that they were learned on, if it is at hand.
-        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
+        file: a weight file to use instead of the published weights.
+        domain: the labelled domain that the weights were learned on, if available.
+        card: their metadata: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: TorchvisionArchitecture
@@ -169,7 +170,7 @@ class TorchvisionSource(FileSource):
         return remembered(self, file, lambda: weights.load(build(), file))
 
     def told_card(self) -> Card:
-        """Return what torchvision says of the weights; of a file only if `weights` names them."""
+        """Return torchvision's metadata of the weights; for a file only if `weights` is given."""
         if self.file is not None and self.architecture.weights is None:
             return Card()
         self.architecture.check()

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedHere(MadeHere):
-    """An architecture trained on a source domain, once for all cells that ask for the same.
+    """An architecture trained on a source domain, once for all cells with the same source.
 
     Attributes:
-        architecture: what is trained.
-        domain: what it is trained on.
-        training: how.
+        architecture: of the network that is trained.
+        domain: the labelled domain that it is trained on.
+        training: the recipe of the training.
         start: pretrained weights to start from; by default they are random.
-        seed: of the training; "block" makes a source anew for each seed block.
-        shuffle_labels: train on the domain's labels in random order, as a placebo.
-        label_noise: share of the domain's labels that are drawn anew, evenly over all classes;
-            wherever the source's labels are learned from, by its weights or beside the target.
+        seed: of the training; "block" trains a source anew for each seed block.
+        shuffle_labels: train on shuffled labels of the domain, as a placebo.
+        label_noise: share of the domain's labels that are redrawn uniformly over all classes, both
+            for training the source and for strategies that learn from its labels.
     """
 
     architecture: Architecture

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 Pooling = Literal["auto", "mean", "first", "last"]
 _VAGUE = ("model", "checkpoint", "final", "best")
-"""Folder names that say nothing without the folder above."""
+"""Uninformative folder names, in place of which the parent folder's name is used."""
 
 
 class FolderArchitecture(Architecture):
-    """A model by its name on the hub, or by a folder that `save_pretrained` wrote."""
+    """A model given by its name on the hub, or by a folder that `save_pretrained` wrote."""
 
     model: str | None
     folder: str | None
@@ -45,14 +45,14 @@ class FolderArchitecture(Architecture):
         return path.parent.name if path.name in _VAGUE else path.name
 
     def content(self) -> str:
-        """Return 16 hex digits of the folder's config and tokenizer; a hub name needs none."""
+        """Return a hash of the folder's config and tokenizer, 16 hex digits; "" for a hub name."""
         return "" if self.folder is None else model_folder.content(model_folder.found(self.folder))
 
     def place(self, with_weights: bool = False) -> Path:
-        """Return the folder with the config, downloaded if it is not on this disk.
+        """Return the folder with the config, downloaded if necessary.
 
         Args:
-            with_weights: that of a hub name must hold the weights too.
+            with_weights: for a hub name, the folder must contain the weights too.
 
         Raises:
             BadInputError: there is no such folder or model.
@@ -66,7 +66,7 @@ class FolderArchitecture(Architecture):
         return hub_folder.folder_of(self.model, self.revision, with_weights)
 
     def moved(self, folder: Path) -> Architecture:
-        """See `Architecture.moved`: config and tokenizer go along, no name of the hub is left."""
+        """See `Architecture.moved`; copies config and tokenizer, so that no hub name is needed."""
         model_folder.copy_description(self.place(), folder)
         return dataclasses.replace(self, model=None, revision=None, folder=str(folder))  # type: ignore[type-var]
 
@@ -77,7 +77,7 @@ class FolderArchitecture(Architecture):
     def backbone(self, files: list[str] | None) -> Backbone:
         """Return the backbone with the weights of these files, or with random ones.
 
-        A name's meaning may change on the hub, so the notes say which commit was taken.
+        A model on the hub may change, so the notes record the commit.
 
         Raises:
             BadInputError: a value is wrong, or weights do not fit.
@@ -86,19 +86,19 @@ class FolderArchitecture(Architecture):
         folder = self.place()
         made = self.made(folder, files)
         if self.folder is None:
-            made.notes["commit"] = folder.name  # the hub's client names snapshots so
+            made.notes["commit"] = folder.name  # snapshots are named by commit
         return made
 
     @abstractmethod
     def made(self, folder: Path, files: list[str] | None) -> Backbone:
-        """Return what `backbone` does, for the folder that `place` found."""
+        """Build the backbone from the folder that `place` returned; see `backbone`."""
 
     @abstractmethod
     def check_folder(self, folder: Path) -> None:
         """Raise `BadInputError` if a folder holds another kind of model."""
 
     def check(self) -> None:
-        """See `Architecture.check`; asks the hub no more than whether it is there."""
+        """See `Architecture.check`; of the hub it checks only that it can be reached."""
         from transfergrid.sources.files import hub_folder
 
         self._check_place()
@@ -118,16 +118,16 @@ class FolderArchitecture(Architecture):
 
 @dataclass(frozen=True)
 class TransformersArchitecture(FolderArchitecture):
-    """A text encoder (BERT, ...) or decoder (GPT-2, ...) of transformers.
+    """A text encoder (BERT, ...) or decoder (GPT-2, ...) of the library transformers.
 
     Attributes:
         model: its name on the hub; or else
-        folder: one with config.json and tokenizer files, as `save_pretrained` writes it.
-        max_length: tokens after which texts are cut; by default as many as the model takes.
-        pooling: how tokens become one embedding: "mean", "first" or "last" of the real ones;
-            "auto" is "last" for decoders and "mean" for encoders.
+        folder: a folder with config.json and tokenizer files, written by `save_pretrained`.
+        max_length: tokens after which texts are truncated; by default as many as the model takes.
+        pooling: how hidden states become one embedding: "mean", "first" or "last" of the tokens
+            that are not padding; "auto" is "last" for decoders and "mean" for encoders.
         options: values that replace the config's, such as `num_hidden_layers`.
-        revision: of the model on the hub.
+        revision: of the model on the hub: a branch, tag or commit.
     """
 
     model: Name | None = None
@@ -152,13 +152,13 @@ class TransformersArchitecture(FolderArchitecture):
 
 @dataclass(frozen=True)
 class FolderSource(FileSource):
-    """A model of transformers with pretrained weights.
+    """A model of the library transformers with pretrained weights.
 
     Attributes:
         architecture: the model.
-        file: its weights (safetensors, .bin, .pth) instead of those of its folder or of the hub.
-        domain: the labelled domain that they were learned on, if it is at hand.
-        card: what else is known of them: origin, licence, trained_on; see `cards.Card`.
+        file: a weight file (safetensors, .bin, .pth) to use instead of the folder's or the hub's.
+        domain: the labelled domain that the weights were learned on, if available.
+        card: their metadata: origin, licence, trained_on; see `cards.Card`.
     """
 
     architecture: FolderArchitecture
@@ -169,7 +169,10 @@ class FolderSource(FileSource):
     content_addressed: ClassVar[bool] = True
 
     def content(self) -> str:
-        """Return 16 hex digits of the file, or of the weights in the architecture's folder."""
+        """Return a hash, 16 hex digits, of the file or of the weights in the folder.
+
+        Empty for a hub name.
+        """
         if self.file is not None:
             return fingerprint(self.file)
         if self.architecture.folder is None:
@@ -191,7 +194,7 @@ class FolderSource(FileSource):
                 weights.check_file(file)
 
     def told_card(self) -> Card:
-        """Return what the model's own README says; nothing of a file from elsewhere."""
+        """Return the metadata in the model's README; empty if the weights are from another file."""
         from transfergrid.sources.files import hub_folder, model_card
 
         place = self.architecture
@@ -213,6 +216,6 @@ class FolderSource(FileSource):
 
 @dataclass(frozen=True)
 class TransformersSource(FolderSource):
-    """A text model of transformers with pretrained weights; see `FolderSource`."""
+    """A text model of the library transformers with pretrained weights; see `FolderSource`."""
 
     architecture: TransformersArchitecture

@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransformersVisionArchitecture(FolderArchitecture):
-    """An image model (ViT, DINOv2, ConvNeXT, Swin, ResNet, ...) of transformers.
+    """An image model (ViT, DINOv2, ConvNeXT, Swin, ResNet, ...) of the library transformers.
 
-    Its embeddings are what the model pools, where that is no layer that only pretraining fitted;
-    else its class token, or the mean over all places.
+    Its embeddings are the model's own pooled output, unless its pooler has a dense layer, which
+    only pretraining fitted. Otherwise they are its class token, or the mean over all positions.
 
     Attributes:
         model: its name on the hub; or else
-        folder: one with config.json, as `save_pretrained` writes it.
-        size: of the square inputs in pixels; by default what the model's own preprocessing says.
+        folder: a folder with config.json, written by `save_pretrained`.
+        size: height and width of the inputs in pixels; by default from the model's preprocessing.
         options: values that replace the config's, such as `num_hidden_layers`.
-        mean: of the inputs that the weights were trained on, in 0 to 1; by default likewise.
-        std: their spread, likewise.
-        revision: of the model on the hub.
+        mean: of the inputs on which the weights were trained, on a scale of 0 to 1; by default
+            from the model's preprocessing.
+        std: the standard deviation, likewise.
+        revision: of the model on the hub: a branch, tag or commit.
     """
 
     model: Name | None = None
@@ -54,6 +55,6 @@ class TransformersVisionArchitecture(FolderArchitecture):
 
 @dataclass(frozen=True)
 class TransformersVisionSource(FolderSource):
-    """An image model of transformers with pretrained weights; see `FolderSource`."""
+    """An image model of the library transformers with pretrained weights; see `FolderSource`."""
 
     architecture: TransformersVisionArchitecture

@@ -1,4 +1,4 @@
-"""What a strategy does: what it builds, what happens in time, what it predicts."""
+"""The base class of all strategies: what one builds, in which phases it trains, how it predicts."""
 
 from __future__ import annotations
 
@@ -37,18 +37,19 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many examples each stream has, so that every buffer can be made in `build`.
+    """How many examples each stream has, so that `build` can allocate every buffer.
 
-    All are 0 where a trained strategy is made again to predict; what is then empty is restored.
+    All sizes are 0 where a trained strategy is rebuilt to predict. Buffers that are empty then get
+    their shapes and values from `restore`.
 
     Attributes:
-        target: labelled training examples of the target.
-        unlabelled: target inputs without labels.
-        source: examples of each labelled source domain.
-        inputs: width of an example where there is no backbone, as of plain features.
-        attributes: numbers that describe a class, where classes are described.
-        names: of a matrix, how many rows and columns the target's training entries name.
-        all_names: likewise, together with those of the source.
+        target: number of labelled training examples of the target.
+        unlabelled: number of target inputs without labels.
+        source: number of examples of each labelled source domain.
+        inputs: width of an input where there is no backbone, as with plain features.
+        attributes: length of a class description, where classes are described.
+        names: in matrix completion, how many rows and columns the target's training entries name.
+        all_names: the same, for the entries of target and source together.
     """
 
     target: int = 0
@@ -64,40 +65,43 @@ class Strategy(nn.Module, Declared):
     """How a source's knowledge reaches the target.
 
     A subclass takes its hyperparameters as constructor arguments (plain values, the keys of its
-    YAML), states `needs`, `baselines` and `space`, and overrides what differs of `build`, `phases`,
-    `loss` and `predict`. It knows no trainer. Whatever outlives a step is a parameter or a buffer
-    made in `build`: then a cell can be cut at any step and go on. What only trains is in
-    `scaffold`, and is not kept with a trained model.
+    YAML). It declares `needs`, `baselines` and `space`, and overrides `build`, `phases`, `loss` and
+    `predict` where its method differs from the default. It knows nothing of the trainer. All state
+    that outlives a step must be a parameter or a buffer made in `build`, so that a cell can be
+    interrupted at any step and resumed. What only training uses belongs in `scaffold`, which is
+    not saved with a trained model.
 
     Args:
-        lr_factor: multiplies the training's learning rate; null takes the strategy's own default of
-            `training=default`.
+        lr_factor: multiplies the training's learning rate; null takes the default that the
+            strategy's `space` gives for `training=default`, or 1.
         schedule: replaces the shared schedule where the method brings its own; null keeps it.
-        layer_decay: factor of the rate per coarse block towards the input.
+        layer_decay: factor on the learning rate per coarse block, from the head towards the input.
         label_smoothing: share of a label's mass that is spread over all classes.
-        l2_sp: pull of the backbone's weights towards their start, in the place of weight decay.
+        l2_sp: strength of the pull of the backbone's weights towards their initial values, which
+            replaces their weight decay.
         weight_averaging: share of the last phase after which its weights are averaged.
-        probe_first: C of the logistic probe of the source's features that the head begins as.
+        probe_first: C of the logistic probe on the source's features from which the head starts.
 
     Raises:
         BadInputError: there is no such schedule, or the factor is not above 0.
-        ImpossibleError: at `attach`, something is asked for beside the method that cannot be.
+        ImpossibleError: at `attach`, an addition was asked for that this method cannot take.
 
     Attributes:
-        hparams: the constructor's arguments by name; `given` are the names that were passed.
-        backbone: the network that learns from here on; not there where `needs.source` is `none`.
-        head: what the task puts on its features.
-        task: the target's, which says what is predicted, with which loss.
-        source_tasks: of each labelled source domain; its labels are brought to the target's order
-            where `needs.classes` is `same`.
-        source_head: the source's own head, frozen; there only where `needs.source` is `head`.
+        hparams: the constructor's arguments by name; `given` holds the names that were passed.
+        backbone: the network that learns; absent where `needs.source` is `none`.
+        head: the task's output layer on the backbone's features.
+        task: the target's task: what is predicted, and the loss.
+        source_tasks: the task of each labelled source domain. Its labels are in the target's class
+            order where `needs.classes` is `same`.
+        source_head: the source's own head, frozen; present only where `needs.source` is `head`.
         taught: the source's backbone, for a teacher; None unless `needs.teacher`.
-        each_source: in `build`, the network of each source; none unless `needs.each`, and none
-            where a cell is only checked, or is made again to predict.
+        each_source: during `build`, the network of each source. It is empty after `build`, without
+            `needs.each`, and where a cell is only checked or a strategy is rebuilt to predict.
         scaffold: modules and buffers that `predict` does not use.
-        training_plan: what all arms share.
-        block_seed: of everything that is drawn at random.
-        cut: leading blocks of the backbone that inputs have been through; set by the driver alone.
+        training_plan: the training settings that all arms share.
+        block_seed: the seed of everything that is drawn at random.
+        cut: how many leading blocks of the backbone the inputs have already passed through; only
+            the driver sets it.
     """
 
     hparams: dict[str, Any]
@@ -115,7 +119,7 @@ class Strategy(nn.Module, Declared):
     cut: int = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let the constructor note its arguments, from which an equal strategy can be made."""
+        """Wrap the constructor so that it records its arguments, which can make an equal object."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             above = super(cls, cls).__init__
@@ -144,54 +148,62 @@ class Strategy(nn.Module, Declared):
     # What a subclass overrides -----------------------------------------------------------------
 
     def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
-        """Change how a backbone's inputs are made, before any example is prepared.
+        """Change how raw examples become the backbone's inputs, before any example is prepared.
 
         Args:
-            backbone: the one that is to learn; changed in place.
-            training: gives the labelled training examples as they are read, without their labels.
+            backbone: the network that is going to learn; changed in place.
+            training: returns the raw labelled training examples, without their labels.
         """
 
     def build(self, sizes: Sizes) -> None:
-        """Make further modules and buffers; backbone, head and tasks are there."""
+        """Make further modules and buffers; `backbone`, `head` and the tasks are set already."""
 
     def phases(self) -> Sequence[Phase]:
-        """Return what happens, in order. The default is one phase of `loss`, all weights learning.
+        """Return the phases in order; by default one phase in which `loss` trains all weights.
 
-        It is asked more than once and answers alike each time.
+        It is called more than once and must return the same phases each time.
         """
         return [Phase("train", [Objective(self.loss, self.everything())])]
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the scalar that a step minimises; `progress` runs from 0 to 1 in its phase."""
+        """Return the scalar that a step minimises; `progress` runs from 0 to 1 over the phase."""
         seen = batch.labelled()
         return self.task.loss(self.predict(seen.inputs), seen.labels)
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Return what the task decodes, (batch, outputs): logits, or values."""
+        """Return the outputs that the task decodes, (batch, outputs): logits, or values."""
         outputs: Tensor = self.head(self.features(inputs))
         return outputs
 
     def inherited(self) -> Sequence[nn.Parameter]:
-        """Return the backbone's parameters that the source gave: all that `build` made no other."""
+        """Return the backbone's parameters that come from the source: by default all of them.
+
+        A strategy whose `build` replaces some of them leaves those out.
+        """
         return tuple(self.backbone.parameters())
 
     def represent(self, inputs: Inputs) -> Tensor:
-        """Return what `features` are of inputs that no block has seen, (batch, width).
+        """Return the features of inputs that have passed through no block yet, (batch, width).
 
-        Who overrides it names it in `representation`, and leaves the whole backbone as it is.
+        `features` calls it. A strategy that overrides it also overrides `representation`, and keeps
+        the whole backbone frozen.
         """
         return self.backbone.embed(inputs)
 
     @property
     def representation(self) -> str:
-        """What `represent` gives, all that it depends on; empty for the backbone's embeddings."""
+        """Cache key of `represent`: all that its result depends on; empty for the plain embedding.
+
+        Where it is not empty, `represent` does not return the backbone's embeddings.
+        """
         return ""
 
     def start_again(self) -> None:
-        """Take anew what `build` took of the backbone, whose weights have changed since.
+        """Recompute what `build` derived from the backbone's weights, after these have changed.
 
-        It comes before the first phase. Copies by `copied` and additions are cared for; who keeps
-        something else of the weights overrides it, or says in `starts_once` why it cannot.
+        It is called before the first phase. Copies made by `copied` and additions are renewed here.
+        A strategy that keeps anything else derived from the weights must override this method, or
+        say in `starts_once` why it cannot.
         """
         for made in self._noted_copies:
             made.renew()
@@ -200,58 +212,58 @@ class Strategy(nn.Module, Declared):
 
     @property
     def starts_once(self) -> str:
-        """Why it cannot start again; empty where it can."""
+        """Why the strategy cannot `start_again`; empty where it can."""
         return ""
 
     def tells(self) -> dict[str, Any]:
-        """Return what it found, once it is trained, for its record's `told`.
+        """Return the trained strategy's findings by name, for the `told` field of its record.
 
-        Plain numbers by name, or lists and dicts of such; most methods have nothing to tell.
+        They are plain numbers, or lists and dicts of numbers. Most methods have none.
         """
         return {}
 
     def other_tasks(self) -> Sequence[Other]:
-        """Return what it says of the tasks of its source domains, once it is trained.
+        """Return predictors for the tasks of the source domains, once the strategy is trained.
 
-        They are scored on those domains' own test parts, for its record; most methods keep no head
-        of the source. The labels are those of `source_tasks`.
+        They are scored on the test parts of those domains, with the labels of `source_tasks`, and
+        the scores go into the record. Most methods keep no head for the source and return none.
         """
         return []
 
     def blend(self, members: Sequence[Member], judge: Judge, data: Data) -> Sequence[int]:
-        """Become what is made of a cell's trials; return the numbers of those that are in it.
+        """Combine a cell's trials into this strategy; return the numbers of the trials used.
 
-        It is asked of strategies that say so (`needs.trials`), attached anew with the best trial's
-        setting, in eval mode and without gradients.
+        It is called only for strategies with `needs.trials`. The strategy is then freshly attached
+        with the best trial's setting, in eval mode, without gradients.
 
         Args:
-            members: the trials that came to their end, one at least, in their order.
-            judge: scores the validation part by the strategy as it stands.
-            data: the training part of the target, as before a phase.
+            members: the trials that finished, at least one, in their order.
+            judge: scores the strategy's current state on the validation part.
+            data: the training part of the target, as a phase's `before` gets it.
         """
         raise NotImplementedError(
             f"{type(self).__name__} needs a cell's trials and does not say what it makes of them: "
             "override blend"
         )
 
-    # What it may use ---------------------------------------------------------------------------
+    # What a subclass may use -------------------------------------------------------------------
 
     def features(self, inputs: Inputs, recorded: bool = True) -> Tensor:
-        """Embed inputs, (batch, dim), from wherever the driver left them.
+        """Return the features of inputs, (batch, dim), or of hidden states that the driver cached.
 
         Args:
-            inputs: of the backbone.
-            recorded: whether BatchNorm's running statistics take note of them. For inputs that the
-                baseline does not see it must not.
+            inputs: the backbone's inputs, or cached outputs of its first `cut` blocks.
+            recorded: whether these inputs update BatchNorm's running statistics. Pass False for
+                inputs that the baseline does not see.
         """
         with nullcontext() if recorded else unrecorded_statistics(self.backbone):
             return self._suffix()(inputs) if self.cut else self.represent(inputs)
 
     def text_features(self, inputs: Inputs) -> Tensor:
-        """Embed texts, (batch, dim), into the space of `features`: by what embeds texts there.
+        """Embed texts into the space of `features` by the backbone's text encoder, (batch, dim).
 
         Raises:
-            ImpossibleError: the backbone embeds none.
+            ImpossibleError: the backbone has no text encoder.
         """
         words = self.backbone.words()
         if words is None:
@@ -265,29 +277,29 @@ class Strategy(nn.Module, Declared):
             held = (self.cut, itemgetter(0) if all_of_it else self.backbone.suffix(self.cut))
             object.__setattr__(
                 self, "_behind", held
-            )  # not a module of its own: its weights are ours
+            )  # not registered as a module: its weights are the backbone's
         return held[1]
 
     def head_group(self, factor: float = 1.0) -> Group:
-        """Return the head alone."""
+        """Return the head's parameters as a group."""
         return Group("head", tuple(self.head.parameters()), factor)
 
     def backbone_group(self, factor: float = 1.0) -> Group:
-        """Return the whole backbone at one rate."""
+        """Return the whole backbone as one group, at one rate."""
         return Group("backbone", tuple(self.backbone.parameters()), factor)
 
     def everything(self) -> list[Group]:
-        """Return head and backbone at one rate."""
+        """Return the groups of head and backbone, both at the strategy's rate."""
         return [self.head_group(), self.backbone_group()]
 
     def block_groups(
         self, first: int = 0, decay: float = 1.0, granularity: Granularity = "fine"
     ) -> list[Group]:
-        """Return the backbone's blocks from `first` on, their rates falling towards the input.
+        """Return a group per block of the backbone from `first` on; rates fall towards the input.
 
         Args:
-            first: number of the first block, from 0 at the input.
-            decay: factor per block; the one next to the head has it once.
+            first: index of the first block; 0 is the block at the input.
+            decay: factor per block; the block next to the head is multiplied by it once.
             granularity: `coarse` blocks (stages) or `fine` ones (layers).
         """
         named = dict(self.backbone.named_parameters())
@@ -300,28 +312,28 @@ class Strategy(nn.Module, Declared):
 
     @property
     def shared_schedule(self) -> Callable[[float], float]:
-        """The schedule of this run: a multiple of the learning rate by progress from 0 to 1."""
+        """The schedule of this run: progress from 0 to 1 to a multiple of the learning rate."""
         return SCHEDULES[self.schedule or self.training_plan.schedule]
 
     def fresh(self, drawn: str) -> Backbone:
-        """Return another network of the source's architecture with random weights, in `build`.
+        """Return a new network of the source's architecture with random weights, for `build`.
 
-        They depend on the seed block and on the name of what is `drawn` alone; `backbone` gives
-        those that `scratch` begins with. Where a trained strategy is made again to predict they
-        mean nothing, for they are to be restored.
+        The weights depend only on the seed block and on the name `drawn`; the name "backbone" gives
+        the initial weights of `scratch`. Where a trained strategy is rebuilt to predict, a copy of
+        the backbone is returned instead, whose weights will be restored.
         """
         return self._fresh(drawn) if self._fresh is not None else copy.deepcopy(self.backbone)
 
     def copied(self, module: Module) -> Module:
-        """Return a frozen copy of a module as it stands, in `build`: an anchor, a start.
+        """Return a frozen copy of a module's current state, such as an anchor; call it in `build`.
 
-        `start_again` takes it anew.
+        `start_again` updates the copy.
         """
         made = copy.deepcopy(module).requires_grad_(False)
         self._noted_copies.append(Copied.of(made, module))
         return made
 
-    # What is the same for all ------------------------------------------------------------------
+    # What is the same for all strategies -------------------------------------------------------
 
     def attach(
         self,
@@ -337,15 +349,16 @@ class Strategy(nn.Module, Declared):
         each: Sequence[Backbone] = (),
         fresh: Callable[[str], Backbone] | None = None,
     ) -> None:
-        """Give the strategy its parts; a new head depends on seed, width and task alone.
+        """Give the strategy its parts, build it, and freeze all that no phase trains.
 
-        The backbone is None where `needs.source` is `none`; there is no head then.
+        The initial weights of a new head depend only on seed, width and task. The backbone is None
+        where `needs.source` is `none`; there is no head then.
         """
         self.task, self.source_tasks = task, tuple(source_tasks)
         self.training_plan, self.block_seed = training, seed
         self.scaffold = nn.ModuleDict()
-        object.__setattr__(self, "taught", taught)  # a teacher's own: no module of the student
-        object.__setattr__(self, "each_source", tuple(each))  # nor are these
+        object.__setattr__(self, "taught", taught)  # not registered as a module of the student
+        object.__setattr__(self, "each_source", tuple(each))  # likewise
         self._fresh = fresh
         self._noted_copies: list[Copied] = []
         with torch.random.fork_rng(devices=[]):
@@ -355,21 +368,21 @@ class Strategy(nn.Module, Declared):
             if source_head is not None:
                 self.source_head = source_head.requires_grad_(False)
             self.build(sizes or Sizes())
-            object.__setattr__(self, "each_source", ())  # what is made of them is in the state
+            object.__setattr__(self, "each_source", ())  # what `build` made of them is in the state
             for addition, value in asked(self, ADDITIONS):
                 addition.prepare(self, value)
         phases = listed(self.all_phases(), type(self).__name__)
         self.learn_only([group for phase in phases for group in phase.learning()])
 
     def all_phases(self) -> list[Phase]:
-        """Return what happens, in order, with what was asked for beside the method."""
+        """Return the phases in order, as changed by the additions that were asked for."""
         phases = self.phases()
         for addition, value in asked(self, ADDITIONS):
             phases = addition.phases(self, value, listed(phases, type(self).__name__))
-        return phases  # type: ignore[return-value]  # whoever runs them checks
+        return phases  # type: ignore[return-value]  # the caller that runs them checks them
 
     def learn_only(self, groups: Sequence[Group]) -> None:
-        """Freeze all parameters that are in none of these groups."""
+        """Freeze all parameters except those in these groups, which are unfrozen."""
         learning = {id(p) for group in groups for p in group.parameters}
         for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in learning)
@@ -377,7 +390,7 @@ class Strategy(nn.Module, Declared):
 
     @override
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; parts in which nothing learns stay in eval mode."""
+        """Set train or eval mode; modules in which nothing learns stay in eval mode."""
         super().train(mode)
         if mode:
             eval_where_still(self)
@@ -389,28 +402,31 @@ class Strategy(nn.Module, Declared):
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Be while inside what a model made of `kept_state` is: its predictions cost that much."""
+        """Put the strategy, inside the context, into the form in which its saved model predicts.
+
+        What a prediction costs is measured inside it; parts may be merged there, for example.
+        """
         yield
 
     def parameters_in_use(self) -> list[nn.Parameter]:
-        """Return the parameters that are there while it is `in_use`."""
+        """Return the parameters that exist inside `in_use`."""
         return list(self.parameters())
 
     def kept_state(self) -> dict[str, Tensor]:
-        """Return what is kept of a trained strategy: its state dict, less the scaffold."""
+        """Return what is saved of a trained strategy: its state dict without the scaffold."""
         own = self.state_dict()
         return {name: value for name, value in own.items() if not name.startswith("scaffold.")}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over the `kept_state` of an equal strategy that was attached.
+        """Load the `kept_state` of an equal strategy into this attached one, and set eval mode.
 
         Raises:
-            ValueError: it is of another strategy.
+            ValueError: the state belongs to another strategy.
         """
         try:
-            named = dict(self.named_parameters(remove_duplicate=False))  # some have two names
+            named = dict(self.named_parameters(remove_duplicate=False))  # shared ones: both names
             for name in state.keys() - named.keys():
-                path, _, buffer = name.rpartition(".")  # its size may be that of a stream
+                path, _, buffer = name.rpartition(".")  # its shape may depend on a stream's size
                 self.get_submodule(path).register_buffer(buffer, state[name].clone())
             for name, parameter in named.items():
                 if not parameter.numel() and name in state:  # likewise

@@ -1,4 +1,4 @@
-"""The BatchNorm layers of a network, for methods that are about their statistics."""
+"""The BatchNorm layers of a network, for methods that change their running statistics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from transfergrid.sources.backbone import Backbone
 
 
 def batch_norms(backbone: Backbone, method: str) -> list[_BatchNorm]:
-    """Return the layers that keep running statistics, in order.
+    """Return the network's BatchNorm layers that keep running statistics, in order.
 
     Args:
         backbone: the network.
-        method: what is about them, for whoever has a network without any.
+        method: name of the method that needs them, for the error message.
 
     Raises:
-        ImpossibleError: there is none; other norms have no statistics but those of each example.
+        ImpossibleError: there is none; other norms keep no statistics across examples.
     """
     layers = list(backbone.network.modules())
     found = [m for m in layers if isinstance(m, _BatchNorm) and m.running_mean is not None]

@@ -1,4 +1,4 @@
-"""Phases and losses that cannot be meant are refused in one line, before anything is trained."""
+"""Checks of a strategy's phases and losses: mistakes raise a one-line error before training."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from transfergrid.strategies.phases import Group, Objective, Phase
 
 
 def listed(phases: object, of: str) -> list[Phase]:
-    """Return phases as lists of objectives and groups, which one alone is no list of.
+    """Return the phases as a list; raise if phases, streams, objectives or groups are no lists.
+
+    Any sequence will do; a single phase, stream, objective or group is refused.
 
     Args:
         phases: what `Strategy.phases` returned.
         of: the strategy's name, for messages.
 
     Raises:
-        BadInputError: something else stands where a list is meant.
+        BadInputError: something else stands where a list is expected.
     """
     found = _all(Phase, phases, f"{of}.phases()")
     for phase in found:
@@ -35,10 +37,11 @@ def listed(phases: object, of: str) -> list[Phase]:
 
 
 def checked(phases: object, of: str) -> list[Phase]:
-    """Return the phases of an attached strategy that is to be trained; see `listed`.
+    """Return the phases of an attached strategy as a list, if they can be trained; see `listed`.
 
     Raises:
-        BadInputError: they would train something else than they seem to say.
+        BadInputError: a value is out of range, a name is unknown, an objective has no parameters,
+            groups contradict each other, or the shares sum to more than 1 without an `until`.
     """
     found = listed(phases, of)
     for phase in found:
@@ -86,7 +89,7 @@ def _check_dial(phase: Phase, where: str) -> None:
 
 
 def _all(kind: type[Any], told: object, where: str) -> list[Any]:
-    """Return a list of parts of one kind; one alone, being a tuple itself, is no list of them."""
+    """Return `told` as a list of `kind`; raise if it is a single one, which may be a tuple too."""
     listed = isinstance(told, Sequence) and not isinstance(told, (str, kind))
     if not listed or not all(isinstance(part, kind) for part in told):  # type: ignore[attr-defined]
         said = f"one {kind.__name__} alone" if isinstance(told, kind) else f"{told!r:.60}"
@@ -95,7 +98,7 @@ def _all(kind: type[Any], told: object, where: str) -> list[Any]:
 
 
 def _faults(groups: Sequence[Group]) -> Iterator[str]:
-    """Yield what is wrong with the groups of a phase, in words."""
+    """Yield a message for each fault of a phase's groups."""
     named: dict[str, Group] = {}
     where: dict[int, str] = {}
     for group in groups:
@@ -115,10 +118,10 @@ def _members(group: Group) -> set[int]:
 
 
 def checked_loss(loss: object, phase: Phase) -> Tensor:
-    """Return what an objective gave.
+    """Return an objective's loss.
 
     Raises:
-        BadInputError: it is not one number.
+        BadInputError: it is not a tensor with one element.
     """
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         told = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__

@@ -1,4 +1,4 @@
-"""Contrasts with the keys of a second network that follows slowly, in a queue for each class."""
+"""Contrastive losses with keys of a slowly following second network, one queue per class."""
 
 import math
 from collections.abc import Mapping
@@ -24,14 +24,15 @@ from transfergrid.strategies.modes import unrecorded_statistics
 
 
 def contrast(own: Tensor, queued: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Return KL(even shares for all of one's class || softmax of similarities), a batch mean.
+    """Return the batch mean of KL(uniform over an example's positives || softmax(similarity / T)).
 
-    It is the cross-entropy less log(K + 1), so that 0 is its least.
+    It is the cross-entropy minus log(K + 1), so its minimum is 0. An example's K + 1 positives are
+    its own key and the K queued keys of its class.
 
     Args:
-        own: similarity to the one positive that is at hand, (batch,).
-        queued: to what is in the queues, (batch, classes, K): positives are those of one's class.
-        labels: of the batch.
+        own: similarity of each example to its own key, (batch,).
+        queued: similarity of each example to all queued keys, (batch, classes, K).
+        labels: of the batch, (batch,).
         temperature: T, divides all similarities.
     """
     logs = (torch.cat([own.unsqueeze(1), queued.flatten(1)], 1) / temperature).log_softmax(1)
@@ -41,12 +42,12 @@ def contrast(own: Tensor, queued: Tensor, labels: Tensor, temperature: float) ->
 
 
 class Queues(nn.Module):
-    """The last K keys of each class, and those of the step at hand, which join them after it.
+    """The last K keys of each class, and the current step's keys, which join them after the step.
 
     Args:
-        classes: how many there are.
+        classes: number of classes.
         length: K.
-        widths: of each kind of key, by its name.
+        widths: width of each kind of key, by the kind's name.
         batch: examples of a step.
     """
 
@@ -65,7 +66,11 @@ class Queues(nn.Module):
         self.register_buffer("heads", torch.zeros(classes, dtype=torch.int64))
 
     def add(self, labels: Tensor, **keys: Tensor) -> None:
-        """Let keys of each kind wait for the end of the step; more than a step has begin anew."""
+        """Store a step's keys of each kind until `push`; start over if there are too many.
+
+        More keys than one step has mean that the keys stored before were of a step that never
+        ended: they are overwritten.
+        """
         begin = int(self.waiting)
         begin = 0 if begin + len(labels) > len(self.get_buffer("new_labels")) else begin
         place = slice(begin, begin + len(labels))
@@ -75,12 +80,12 @@ class Queues(nn.Module):
         self.waiting.fill_(begin + len(labels))
 
     def push(self) -> None:
-        """Put the keys that wait in the place of the oldest of their classes, in their order."""
+        """Let the stored keys replace the oldest keys of their classes, in their order."""
         classes, length = self.get_buffer(self.kinds[0]).shape[:2]
         labels = self.get_buffer("new_labels")[: int(self.waiting)]
         of_class = one_hot(labels, classes)
         before = (of_class.cumsum(0) - 1).gather(1, labels.unsqueeze(1))[:, 0]
-        last = before >= of_class.sum(0)[labels] - length  # of more than K the last K stay
+        last = before >= of_class.sum(0)[labels] - length  # if a class has more than K: its last K
         place = (self.heads[labels] + before) % length
         for name in self.kinds:
             keys = self.get_buffer(f"new_{name}")[: len(labels)][last]
@@ -92,13 +97,13 @@ class Queues(nn.Module):
 class ClassContrasts(Strategy):
     """Fine-tuning beside which features are contrasted with the keys of each class.
 
-    A class of its own says which streams are read, and what its loss is.
+    A subclass says which streams are read (`reads`) and what the loss is.
 
     Args:
-        weight: of the contrasts; 0 is full fine-tuning.
+        weight: weight of the contrastive loss; 0 is full fine-tuning.
         temperature: T, divides similarities.
-        queue: K, keys a class.
-        momentum: share that the second network keeps of itself at each step.
+        queue: K, keys per class.
+        momentum: share of its own weights that the second network keeps at each step.
         projection: width of the projections that are contrasted with each other.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
@@ -119,10 +124,10 @@ class ClassContrasts(Strategy):
         self.momentum, self.projection = momentum, projection
 
     def follow_with(self, widths: Mapping[str, int], batch: int) -> None:
-        """Make the second network and the queues, in `build`.
+        """Make the projector, the second network and the queues; call it in `build`.
 
         Args:
-            widths: of further kinds of keys than projections, by name.
+            widths: widths of kinds of keys other than projections, by name.
             batch: examples of a step.
         """
         self.scaffold["projector"] = nn.Linear(self.backbone.dim, self.projection)
@@ -139,13 +144,13 @@ class ClassContrasts(Strategy):
         return own
 
     def phases(self) -> list[Phase]:
-        """Return one phase, the second network a step behind."""
+        """Return one phase, in which the second network is updated after each step."""
         projector = Group("projector", self.scaffold["projector"].parameters())
         tune = [Objective(self.loss, [*self.everything(), projector])]
         return [Phase("train", tune, 1.0, self.reads, after=self.follow, cached=False)]
 
     def follow(self, step: int, steps: int) -> None:
-        """Let the second network follow the first one, and the step's keys join the queues."""
+        """Move the second network towards the first, and put the step's keys into the queues."""
         followers = (self.scaffold["second"], self.backbone)
         projectors = (self.scaffold["second_projector"], self.scaffold["projector"])
         for behind, ahead in (followers, projectors):
@@ -154,14 +159,23 @@ class ClassContrasts(Strategy):
         self.queues.push()
 
     def keys_of(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return what the second network makes of a view: features, and projections of length 1."""
+        """Return the second network's features of inputs, and their projections of length 1.
+
+        It runs in training mode without gradients; BatchNorm records nothing.
+        """
         second = self.scaffold["second"]
         with torch.no_grad(), evaluating(second, training=True), unrecorded_statistics(second):
             features = second(inputs)
             return features, normalize(self.scaffold["second_projector"](features), dim=1)
 
     def apart(self, features: Tensor, keys: Tensor, labels: Tensor) -> Tensor:
-        """Return how unlike features are to those of their class alone, in a projection."""
+        """Return the contrastive loss of projected features.
+
+        Args:
+            features: of the first network, (batch, dim).
+            keys: the second network's projections of the same examples, (batch, projection).
+            labels: labels or pseudo labels, (batch,).
+        """
         projected = normalize(self.scaffold["projector"](features), dim=1)
         queue = self.queues.get_buffer("projections")
         queued = torch.einsum("ckd,nd->nck", queue, projected)

@@ -1,4 +1,4 @@
-"""Copies of modules that can be taken anew once their originals have changed."""
+"""Copies of modules that can be updated after their originals have changed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from torch import nn
 
 
 class Copied(NamedTuple):
-    """Which tensors of a copy are of which ones, whatever is put into either module later.
+    """Pairs of a copy's tensors and the original's, valid whatever is added to either later.
 
     Attributes:
-        parameters: of the copy and of its original, which stay these objects.
-        buffers: by their modules and names, for one that goes to another device is another tensor.
+        parameters: pairs of the copy's parameter and the original's; these objects stay the same.
+        buffers: pairs of modules, with a buffer's name. Buffers are looked up by name, because
+            moving a module to another device replaces them by new tensors.
     """
 
     parameters: list[tuple[nn.Parameter, nn.Parameter]]
@@ -21,7 +22,7 @@ class Copied(NamedTuple):
 
     @classmethod
     def of(cls, copy: nn.Module, original: nn.Module) -> Self:
-        """Note a copy that was made just now."""
+        """Pair the tensors of a fresh copy with those of its original."""
         both = zip(copy.modules(), original.modules(), strict=True)
         return cls(
             list(zip(copy.parameters(), original.parameters(), strict=True)),
@@ -30,7 +31,7 @@ class Copied(NamedTuple):
 
     @torch.no_grad()
     def renew(self) -> None:
-        """Give the copy what its original is now."""
+        """Copy the original's current values into the copy."""
         for own, theirs in self.parameters:
             own.copy_(theirs)
         for module, original, name in self.buffers:

@@ -1,4 +1,4 @@
-"""What the class of a strategy says of it, before there is an object or a network."""
+"""What a strategy's class declares, readable without an instance or a network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transfergrid.records.space import Space
 from transfergrid.strategies.composition.offered import ADDITIONS
 
 _OWN = ("stackable", "also_called", "variants", "badges", "assumes")
-"""What a class says of itself alone: a subclass says it again, or goes without."""
+"""Declarations that are not inherited: a subclass declares its own, or has the default."""
 _WORDS: dict[str, tuple[str, Any]] = {
     "setting": ("setting", Setting),
     "transfers": ("transfers", Transferred),
@@ -33,14 +33,14 @@ _WORDS: dict[str, tuple[str, Any]] = {
     "assumes": ("assumption", Assumption),
     "badges": ("badge", Badge),
 }
-"""What one word of each is called in an error, and those that there are."""
+"""For each declaration: what one word of it is called in an error, and the allowed words."""
 
 
 class Declared(Component):
-    """What planning reads of a strategy: needs, baselines, space, and what it is called.
+    """What planning reads of a strategy: needs, baselines, search space, other names.
 
-    A subclass sets what differs; a YAML's `about` says the same. Words that there are not are
-    refused when the class is made.
+    A subclass sets what differs from the defaults; `about` in its YAML repeats it. Unknown words
+    raise an error when the class is defined.
     """
 
     group: ClassVar[str] = "strategy"
@@ -48,35 +48,37 @@ class Declared(Component):
     baselines: ClassVar[Baselines] = Baselines()
     space: ClassVar[Space] = {}
     stackable: ClassVar[bool] = False
-    """Whether `loss` is a pure function of parameters, buffers and batch: seeds may be stacked.
+    """Whether `loss` is a pure function of parameters, buffers and batch.
 
-    It is not inherited: each class says so of its own losses.
+    If so, several seeds may be trained stacked in one run. It is not inherited: each class declares
+    it for its own losses.
     """
     moves_statistics: ClassVar[bool] = False
-    """Whether unlabelled inputs move BatchNorm's running statistics, that being the method's."""
+    """Whether unlabelled inputs update BatchNorm's running statistics, as part of the method."""
     target_statistics: ClassVar[Statistics | None] = None
-    """What BatchNorm does with target batches, where that does not follow from needs.
+    """What BatchNorm does with target batches, where that does not follow from `needs`.
 
-    So in a network of which a part alone learns; None: as `records.needs.usual_statistics` has it.
+    An example is a network that learns only in part. None: as `records.needs.usual_statistics`
+    derives it.
     """
     setting: ClassVar[Setting] = "inductive"
     transfers: ClassVar[Transferred] = "parameters"
     also_called: ClassVar[tuple[str, ...]] = ()
-    """Other usual names of the method, for whoever types one of them; not inherited."""
+    """Other usual names of the method, so that users who type one find it; not inherited."""
     variants: ClassVar[Mapping[str, str]] = {}
-    """Usual names of it with an option, each with what is typed for that; not inherited."""
+    """Usual names of the method with an option set, and the override to type; not inherited."""
     closed_to: ClassVar[Mapping[str, str]] = {}
-    """Why an addition, by its key, cannot be: the method is it already, or has another way."""
+    """Additions that the method cannot take, by key, each with the reason."""
     assumes: ClassVar[tuple[Assumption, ...]] = ()
-    """What of classes it takes for true, of `records.needs.Assumption`; not inherited."""
+    """What it assumes about the classes, of `records.needs.Assumption`; not inherited."""
     badges: ClassVar[tuple[Badge, ...]] = ()
-    """What tests prove of it, of `records.needs.Badge`; not inherited."""
+    """What tests prove about it, of `records.needs.Badge`; not inherited."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Forget what is not inherited, and check the words.
+        """Reset the declarations that are not inherited, and check all words.
 
         Raises:
-            BadInputError: one of them is a word that there is not.
+            BadInputError: a declaration has an unknown word, or `needs.ordered_by` is no argument.
         """
         super().__init_subclass__(**kwargs)
         for name in _OWN:
@@ -109,6 +111,6 @@ class Declared(Component):
 
     @classmethod
     def _additions(cls) -> list[str]:
-        """Return the keys of what may be added to it."""
+        """Return the keys of the additions that its constructor accepts."""
         taken = inspect.signature(cls).parameters
         return [addition.key for addition in ADDITIONS if addition.key in taken]

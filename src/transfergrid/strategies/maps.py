@@ -1,4 +1,4 @@
-"""What crosses a cut of a network, as channels at places: whatever the network is made of."""
+"""Hidden states between a network's blocks, brought to one layout: channels at places."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from transfergrid.sources.backbone import Backbone, Granularity, evaluating, las
 
 
 class Map(NamedTuple):
-    """A hidden state as channels at places.
+    """A hidden state as channels at places (pixels of a feature map, or tokens).
 
     Attributes:
         values: (batch, channels, places).
-        real: (batch, 1, places), 1 where a place is no padding and else 0.
+        real: (batch, 1, places): 0 where a place is padding, else 1.
     """
 
     values: Tensor
@@ -25,9 +25,9 @@ class Map(NamedTuple):
 
 
 def channel_axes(backbone: Backbone, granularity: Granularity = "coarse") -> tuple[int, ...]:
-    """Return which axis holds channels of what crosses each cut, as `boundaries` lists them.
+    """Return the channel axis of each hidden state that `boundaries` lists.
 
-    It is measured by a forward pass when first asked for.
+    A forward pass determines them on the first call; later calls use the cached result.
 
     Raises:
         BadInputError: the network cannot be cut.
@@ -43,12 +43,15 @@ def channel_axes(backbone: Backbone, granularity: Granularity = "coarse") -> tup
 
 
 def told_by(end: nn.Module | None) -> tuple[set[int], int | None]:
-    """Return how wide layers of the module that ends a block are, and of which axis the last is."""
+    """Return the widths of the layers in a block's last module, and the last layer's channel axis.
+
+    The axis is that of a four-dimensional hidden state; None where the layer does not tell it.
+    """
     layers = [m for m in end.modules() if [*m.parameters(recurse=False)]] if end else []
     widths = {p.shape[0] for m in layers for p in m.parameters(recurse=False) if p.ndim}
     if not layers:
         return widths, None
-    # LayerNorm itself is of the last axis, where those made of it may be of the second one.
+    # LayerNorm itself normalises the last axis; its subclasses may normalise the second one.
     if type(layers[-1]) is nn.LayerNorm:
         return widths, 3
     if isinstance(layers[-1], nn.Conv2d | nn.BatchNorm2d):
@@ -60,15 +63,16 @@ def told_by(end: nn.Module | None) -> tuple[set[int], int | None]:
 def channel_axis(hidden: Tensor, widths: Collection[int] = (), usual: int | None = None) -> int:
     """Return which axis of a hidden state holds channels.
 
-    Maps are (batch, channels, height, width), in some transformers of images with channels last;
-    tokens (batch, tokens, channels), embeddings (batch, channels). Of a map it is the axis that is
-    as long as layers are wide, and the usual one; where these are two or none, the last one if the
-    others are alike, and else the second.
+    It is the last axis of tokens (batch, tokens, channels) and embeddings (batch, channels).
+    Feature maps are (batch, channels, height, width); some vision transformers put channels last.
+    For a map there are two hints: the axis whose length is the width of a layer, and `usual`. Where
+    they disagree or there is none, it is the last axis if the other two are equally long, else the
+    second.
 
     Args:
-        hidden: what comes out of a block.
-        widths: of the block's layers.
-        usual: of which axis the block's last layer is; None: that cannot be told.
+        hidden: the output of a block.
+        widths: widths of the block's layers.
+        usual: the channel axis of the block's last layer; None if unknown.
     """
     if hidden.ndim != 4:
         return hidden.ndim - 1
@@ -86,8 +90,8 @@ def as_map(hidden: Tensor, inputs: Inputs, axis: int | None = None) -> Map:
 
     Args:
         hidden: the first tensor of a boundary.
-        inputs: of the network; of texts they say which tokens are padding.
-        axis: that holds channels; None: the one that its shape tells.
+        inputs: the network's inputs; those of texts say which tokens are padding.
+        axis: the channel axis; None: derived from the shape.
     """
     values = hidden.movedim(channel_axis(hidden) if axis is None else axis, 1)
     values = values.unsqueeze(2) if values.ndim == 2 else values.flatten(2)
@@ -101,15 +105,15 @@ def as_map(hidden: Tensor, inputs: Inputs, axis: int | None = None) -> Map:
 def silenced(
     boundary: tuple[Tensor, ...], channels: Tensor, axis: int | None = None
 ) -> tuple[Tensor, ...]:
-    """Return a boundary once for each channel, in which that channel is 0 everywhere.
+    """Return copies of a boundary, one per channel, in each of which that channel is set to 0.
 
     Args:
-        boundary: of a batch.
-        channels: numbers of them, (c,).
-        axis: that holds channels; None: the one that its shape tells.
+        boundary: hidden states of a batch.
+        channels: indices of the channels, (c,).
+        axis: the channel axis; None: derived from the shape.
 
     Returns:
-        A boundary of c times as many rows, all of the first channel's first.
+        A boundary with c times as many rows; the rows of the first channel come first.
     """
     hidden, *beside = (part.repeat(len(channels), *[1] * (part.ndim - 1)) for part in boundary)
     axis = channel_axis(hidden) if axis is None else axis

@@ -1,4 +1,4 @@
-"""Modes in which modules are while they are used: what keeps statistics, and what stands still."""
+"""Modes of modules during use: whether BatchNorm records statistics, and which parts are frozen."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def eval_where_still(module: nn.Module) -> None:
-    """Put every part in which nothing learns into eval mode: no dropout, no moving statistics.
+    """Put every submodule in which nothing learns into eval mode.
 
-    A layer without parameters does as the part does that it is in.
+    It then has no dropout, and its running statistics stay. A layer without parameters keeps the
+    mode of the module that contains it.
     """
     for child in module.children():
         parameters = list(child.parameters())

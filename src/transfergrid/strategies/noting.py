@@ -1,4 +1,4 @@
-"""Constructors that keep their arguments, from which an equal object can be made."""
+"""Constructors that record their arguments, so that an equal object can be made from them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from transfergrid.records.arguments import check_arguments
 
 
 def noting(init: Callable[..., None], base: Callable[..., None] | None = None) -> Any:
-    """Let a constructor keep its arguments: `hparams`, and the names of those `given`.
+    """Return a constructor that checks and records its arguments before it runs.
+
+    The object gets `hparams`, all arguments by name, and `given`, the names of those passed.
 
     Args:
         init: the constructor.
-        base: of the class above, whose arguments stand in the place of a `**shared`.
+        base: the base class's constructor, whose arguments replace a `**shared`.
     """
     known = inspect.signature(init)
     if base is not None:
@@ -23,7 +25,7 @@ def noting(init: Callable[..., None], base: Callable[..., None] | None = None) -
 
     @wraps(init)
     def noted(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "hparams" not in self.__dict__:  # not by way of a subclass, which has noted its own
+        if "hparams" not in self.__dict__:  # else a subclass called this, and has noted its own
             told = known.bind(self, *args, **kwargs)
             object.__setattr__(self, "given", frozenset(told.arguments) - {"self"})
             told.apply_defaults()
@@ -36,7 +38,7 @@ def noting(init: Callable[..., None], base: Callable[..., None] | None = None) -
 
 
 def _joined(own: inspect.Signature, base: inspect.Signature) -> inspect.Signature:
-    """Return a signature with another one's arguments in the place of its `**shared`."""
+    """Return a signature whose `**shared` is replaced by another signature's arguments."""
     kinds = [p.kind for p in own.parameters.values()]
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         return own

@@ -1,4 +1,4 @@
-"""What happens in time, as data: who learns from what, how often, and for how long."""
+"""The phases of a training run, as data: which parameters learn from which losses, for how long."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from transfergrid.data.batches import Batch, Labelled, StreamName
 from transfergrid.data.inputs import Inputs
 
 Loss = Callable[[Batch, float], Tensor]
-"""A scalar of one batch; the second argument runs from 0 to 1 in its phase."""
+"""The scalar loss of a batch; the second argument is progress from 0 to 1 over the phase."""
 Combine = Callable[[list[list[Tensor]]], list[Tensor]]
-"""Gradients by objective, then by parameter, into one gradient a parameter (gradient surgery).
+"""From gradients by objective, then by parameter, to one gradient per parameter (gradient surgery).
 
-They are the losses' own, whatever a scaler of half precision makes of them."""
+The gradients it gets are unscaled: loss scaling for half precision has been undone."""
 Rate = Callable[[int, int], float]
-"""A multiple of the learning rate at a step of a phase, given how many the phase has."""
+"""A multiple of the learning rate, given the step in the phase and the phase's number of steps."""
 After = Callable[[int, int], None]
-"""What follows a step, given how many steps of the phase are done and how many it has at most."""
+"""A hook after each step, given how many steps the phase has done and how many it has at most."""
 
 
 class _Group(NamedTuple):
@@ -32,10 +32,11 @@ class _Group(NamedTuple):
 
 
 class Group(_Group):
-    """Parameters that learn at `factor` times the strategy's rate, decayed or not.
+    """Parameters that learn at `factor` times the strategy's rate, with or without weight decay.
 
-    They come as any iterable, such as a module's `parameters()`. A factor that changes is a
-    function, always the same one, asked before each step; what it tells lives in a buffer.
+    Any iterable of parameters will do, such as a module's `parameters()`. A factor that changes is
+    a function, called before each step. It must be the same function each time `phases` is called,
+    and what it returns must be kept in a buffer.
     """
 
     __slots__ = ()
@@ -47,17 +48,20 @@ class Group(_Group):
         factor: float | Callable[[], float] = 1.0,
         decay: bool = True,
     ) -> Self:
-        """Keep a tuple: an iterator would be empty when asked again, and nothing would learn."""
+        """Store a tuple: an iterator would be empty when read again, and nothing would learn."""
         return super().__new__(cls, name, tuple(parameters), factor, decay)
 
     @property
     def factor_now(self) -> float:
-        """The factor at the step to come."""
+        """The factor for the next step."""
         return self.factor() if callable(self.factor) else self.factor
 
 
 class Objective(NamedTuple):
-    """A loss and who learns from it, `repeat` times a batch; all others stand still."""
+    """A loss, the groups that learn from it, and how many steps it takes on each batch.
+
+    All other parameters keep their values in these steps.
+    """
 
     loss: Loss
     learns: Sequence[Group]
@@ -65,39 +69,39 @@ class Objective(NamedTuple):
 
 
 class View(Protocol):
-    """All examples of one stream, for what is computed between steps; on the strategy's device."""
+    """All examples of one stream, for computations between steps; on the strategy's device."""
 
     @property
     def labels(self) -> Tensor:
-        """(n,) int64 of classes, or numbers (n, ...); empty where the stream has none."""
+        """Class labels (n,) int64, or numbers (n, ...); empty where the stream has no labels."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of examples."""
 
     def inputs(self) -> Inputs:
         """Return all inputs in order, not augmented, (n, ...)."""
 
     def batches(self) -> Iterator[Labelled]:
-        """Yield all examples in batches, not augmented, for a pass over what is large.
+        """Yield all examples in batches, not augmented, where all at once would not fit in memory.
 
-        They come in an order of their own; `rows` says which they are.
+        They are shuffled; `rows` of a batch says which examples it has.
         """
 
     def features(self) -> Tensor:
-        """Return them embedded by the backbone as it stands, in eval mode: (n, dim)."""
+        """Return the features of all examples by the current backbone, in eval mode: (n, dim)."""
 
     def outputs(self) -> Tensor:
-        """Return what the strategy predicts as it stands, in eval mode: (n, outputs)."""
+        """Return the strategy's current predictions of all examples, in eval mode: (n, outputs)."""
 
 
 class Data(Protocol):
-    """What a strategy may look at between steps; None where the cell or the phase has none.
+    """The data that a strategy may read between steps; the test split is not among them.
 
-    The test split is not in it.
+    A stream is None, or an empty tuple, where the cell has none or the phase does not read it.
     """
 
     def by(self, strategy: Any) -> Data:
-        """Return the same streams as a teacher takes them, embedded and predicted by it."""
+        """Return the streams as a teacher sees them: its features, its predictions."""
 
     @property
     def target(self) -> View | None:
@@ -117,28 +121,29 @@ class Data(Protocol):
 
     @property
     def named(self) -> View | None:
-        """Texts of the target's classes, one or more of each, labelled by their class."""
+        """Texts that name the target's classes, one or more per class, labelled by class."""
 
     @property
     def described(self) -> tuple[Tensor, ...]:
-        """Descriptions of the classes of each source domain, (its classes, d)."""
+        """For each source domain the descriptions of its classes, (its classes, d)."""
 
 
 @dataclass(frozen=True)
 class Dial:
-    """A hyperparameter that acts after training: another value of it takes no step.
+    """A hyperparameter that acts after training: trying another value takes no training step.
 
-    Each value is put and the validation part scored; the best is kept, of equals the one nearest
-    the default on the path. Where nothing validates the default is put. Whatever a value changes is
-    in the strategy's state, and follows from what `before` and the steps have left there.
+    Each value is applied and scored on the validation part, and the best is kept. Among equal
+    scores the value nearest to the default on the path wins; without a validation part the default
+    is used. All that a value changes must be in the strategy's state, and must depend only on the
+    value and on the state that `before` and the steps have left.
 
     Attributes:
         name: the constructor's argument.
-        values: along the path; one that was typed stands alone.
-        put: gives the strategy a value.
+        values: the path of values to try; a value that the user gave is the only one.
+        put: applies a value to the strategy.
         default: one of the values.
-        traced: whether the record tells the loss on the training examples along the whole path,
-            by which nothing is chosen.
+        traced: whether the record keeps the loss on the training examples along the whole path;
+            nothing is chosen by it.
     """
 
     name: str
@@ -148,7 +153,7 @@ class Dial:
     traced: bool = False
 
     def nearest_first(self) -> list[float]:
-        """Return the values, the default first and then those that stand nearest to it."""
+        """Return the values by their distance from the default on the path, the default first."""
         home = self.values.index(self.default)
         places = sorted(range(len(self.values)), key=lambda place: abs(place - home))
         return [self.values[place] for place in places]
@@ -156,36 +161,39 @@ class Dial:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a cell's steps with its own streams and objectives; without objectives, no step.
+    """A part of a cell's training with its own streams and objectives.
 
-    What is in no objective is frozen, in eval mode. Objectives take turns on one batch, a step
-    each, unless `combine` makes one step of them.
+    A phase without objectives takes no step. Parameters that are in no objective are frozen, and
+    modules in which nothing learns are in eval mode. Each objective takes its own step on a batch,
+    one after the other, unless `combine` makes one step of all.
 
     Attributes:
         name: for logs and errors.
-        objectives: what is minimised, by whom.
-        share: of the shared steps. If all shares of a strategy's own phases make 1 it takes as
-            many steps as every other arm.
-        reads: the streams in its batches; a stream that is not read is absent from them.
-        before: computed ahead of the first step: anchors, memory banks, pseudo labels, closed
-            forms, averages. Whatever it draws at random is fixed by the seed block.
-        every: `before` runs again after each such share of the phase; None: once.
-        after: follows each step, without gradients: running means of weights, momentum encoders.
-        combine: makes one gradient of those of all objectives.
-        until: ends the phase early, given the losses of its steps so far, scalars, and asked after
-            each of them; `share` is then the most it may take.
-        schedule: where the phase brings its own: a shared schedule's name, or a function of step
-            and number of steps; None keeps the strategy's.
-        lr_factor: of the shared rate; None keeps the strategy's.
-        cached: False where something beside `features` reads the inputs, such as a second network.
-        carries_on: whether the optimiser goes on from the phase before; else it starts afresh.
-        predicts: what a validation part is scored by in this phase; None: the strategy's `predict`.
-            Where it changes from phase to phase, the best step so far is taken first.
-        dial: of a phase without objectives, a hyperparameter that is chosen once `before` has run.
-        judged: False where nothing that it does is to be chosen by the validation part, such as
-            learning without labels under a head that knows nothing yet: it is not looked at.
-        counts: what its steps count as: the strategy's own, or a teacher's.
-        episode: ways, shots and queries a class of what the stream `episode` gives.
+        objectives: the losses that are minimised, each with the groups that learn from it.
+        share: the phase's share of the steps that all arms share. If the shares of a strategy's own
+            phases sum to 1, it takes as many steps as every other arm.
+        reads: the streams in the batches; a stream that is not read is absent from them.
+        before: runs before the first step, to compute anchors, memory banks, pseudo labels, closed
+            forms or averages. The seed block fixes whatever it draws at random.
+        every: `before` runs again each time this share of the phase is done; None: it runs once.
+        after: runs after each step, without gradients: running means of weights, momentum encoders.
+        combine: makes one gradient of the gradients of all objectives.
+        until: whether to end the phase early. It is called after each step with the losses of all
+            steps so far, as scalars; `share` is then an upper bound.
+        schedule: the phase's own schedule: the name of a shared one, or a function of step and
+            number of steps. None keeps the strategy's.
+        lr_factor: factor on the shared learning rate; None keeps the strategy's.
+        cached: set False where something other than `features` reads the inputs, such as a second
+            network: outputs of frozen blocks are then not cached.
+        carries_on: whether the optimiser keeps its state from the phase before, or starts afresh.
+        predicts: the function whose predictions are scored on the validation part in this phase;
+            None: the strategy's `predict`. Where it differs from the phase before, the best step so
+            far is restored first.
+        dial: in a phase without objectives, a hyperparameter that is chosen after `before`.
+        judged: set False where no step may be chosen by the validation part, such as in learning
+            without labels under an untrained head: the phase is not validated.
+        counts: whether its steps count as the strategy's own or as a teacher's.
+        episode: ways, shots, and queries per class of the episodes in the stream `episode`.
     """
 
     name: str
@@ -209,22 +217,23 @@ class Phase:
 
     @property
     def optimiser_steps(self) -> int:
-        """How many steps the optimiser takes on each batch."""
+        """The number of optimiser steps on each batch."""
         return 1 if self.combine is not None else sum(o.repeat for o in self.objectives)
 
     def learning(self) -> list[Group]:
-        """Return each group once, those without parameters left out."""
+        """Return each group that has parameters once, by name."""
         groups = {g.name: g for o in self.objectives for g in o.learns if g.parameters}
         return list(groups.values())
 
 
 class Other(NamedTuple):
-    """What a trained strategy says of a task that it learned beside the target, or before it.
+    """A trained strategy's predictor for a task that it learned beside the target or before it.
 
     Attributes:
-        domain: number of the source domain, whose task it is.
-        predicts: outputs of that task, of inputs.
-        after: name of what had been learned by then; empty: all.
+        domain: index of the source domain that has this task.
+        predicts: from inputs to that task's outputs.
+        after: name of what had been learned when it predicts, where it is not the final state that
+            predicts; empty: everything.
     """
 
     domain: int
@@ -233,10 +242,10 @@ class Other(NamedTuple):
 
 
 def in_one_run(phases: Sequence[Phase], schedule: Callable[[float], float]) -> list[Phase]:
-    """Let phases share one optimiser and one run of a schedule, as if they were one phase.
+    """Return the phases sharing one optimiser and one run of a schedule, as if they were one phase.
 
     Args:
-        phases: that follow each other.
+        phases: consecutive phases.
         schedule: multiple of the learning rate, by progress from 0 to 1 over all of them.
     """
     total, begin = sum(phase.share for phase in phases), 0.0
@@ -255,11 +264,13 @@ def _stretched(
 
 
 def lengths(phases: Sequence[Phase], steps: int) -> list[int]:
-    """Return how many steps each phase may take; ends are rounded, so that no step is lost.
+    """Return how many steps each phase may take.
+
+    Rounding is applied to the cumulative ends of phases, so that no step is lost.
 
     Args:
-        phases: of one strategy, in order.
-        steps: that all arms share.
+        phases: the phases of one strategy, in order.
+        steps: the number of steps that all arms share.
     """
     shares = {"steps": 0.0, "teacher": 0.0}
     found = []

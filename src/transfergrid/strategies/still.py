@@ -1,4 +1,4 @@
-"""Which blocks of a backbone stand still while a phase runs."""
+"""Which blocks of a backbone are frozen during a phase, so that their outputs can be cached."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from transfergrid.strategies.phases import Phase
 
 
 def still_blocks(strategy: Strategy, phase: Phase) -> int:
-    """Return how many leading fine blocks of the backbone stand still in the whole phase.
+    """Return how many leading fine blocks of the backbone are frozen during the whole phase.
 
-    What they give is the same at each step: derived from who learns, never declared.
+    Their outputs are the same at each step and can be cached. The number is derived from the
+    parameters that learn, never declared. It is 0 if the phase says `cached=False`, and if only
+    some blocks are frozen in a strategy that overrides `represent`.
     """
     if not phase.cached or not isinstance(getattr(strategy, "backbone", None), Backbone):
         return 0

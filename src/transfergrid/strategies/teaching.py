@@ -1,4 +1,4 @@
-"""How another strategy becomes the teacher of one's own: its phases, before one's own."""
+"""Training a teacher: another strategy's phases, to be run before those of the student."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from transfergrid.strategies.phases import Data, Phase, Rate
 
 
 def teaching(teacher: Strategy) -> list[Phase]:
-    """Return the phases in which an attached strategy becomes a teacher, for the student's own.
+    """Return the phases that train an attached strategy as a teacher, for the student to run first.
 
-    They are those of the teacher's own cell: its rates, its batches, its choice of step.
+    They train as the teacher's own cell would: its rates, its batches, its choice of the best step.
     """
     schedule: str | Rate = teacher.schedule or teacher.training_plan.schedule
     return [

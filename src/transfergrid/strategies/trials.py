@@ -1,4 +1,4 @@
-"""What a strategy is given that is made of a cell's trials."""
+"""What `Strategy.blend` gets: a cell's finished trials, and a score to choose by."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Judge = Callable[[], float]
-"""Scores the validation part by the strategy as it stands; higher is better."""
+"""Scores the strategy's current state on the validation part; higher is better."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trial that came to its end.
+    """A trial that finished.
 
     Attributes:
-        number: of the trial, from 0.
+        number: the trial's number, from 0.
         score: on the validation part; higher is better, whatever the metric.
-        state: `kept_state` of its strategy, at the step that validated best.
+        state: `kept_state` of the trial's strategy at its best step on the validation part.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Checks of what a strategy holds: all of it is in its state, and was made in `build`."""
+"""Checks that all tensors of a strategy are in its state dict and were created in `build`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from transfergrid.testing.bench import Bench
 from transfergrid.testing.found import expect, some
 
 OF_MODULES = frozenset({*vars(nn.Module()), "_behind", "_noted_copies"})
-"""Attributes that every module has, the part of the backbone behind a cut, and a list of copies:
-each of these is found where the strategy keeps it."""
+"""Attributes that are not searched: those of every module, the part of the backbone after a cut,
+and the list of copies. Their tensors are found where the strategy keeps them."""
 DEEPEST = 5
 
 
 def everything_is_in_its_state(bench: Bench) -> None:
-    """Tensors and modules are parameters, buffers and modules of the strategy, none in a list."""
+    """Tensors and modules are registered with the strategy, none is in a plain attribute."""
     for labels in bench.budgets():
         for strategy in (bench.set_up(labels).strategy, bench.trained(labels).setup.strategy):
             aside = sorted(set(_aside(strategy)))
@@ -33,7 +33,7 @@ def everything_is_in_its_state(bench: Bench) -> None:
 
 
 def made_in_build(bench: Bench) -> None:
-    """Parameters and buffers are after training those of `attach`, by name and shape."""
+    """Training keeps names and shapes of parameters and buffers, and the parameters themselves."""
     for labels in bench.budgets():
         run = bench.trained(labels)
         begun, ended = run.notes.begun, {k: v.shape for k, v in run.state.items()}
@@ -50,7 +50,7 @@ def made_in_build(bench: Bench) -> None:
 
 
 def _aside(strategy: Strategy) -> Iterator[str]:
-    """Yield where tensors are that are in no state, as paths of attributes."""
+    """Yield the attribute paths of tensors that are not in the state dict."""
     known = {id(t) for t in [*strategy.parameters(), *strategy.buffers()]}
     given = {id(m) for m in _of_others(strategy)}
     for path, module in strategy.named_modules():
@@ -61,7 +61,7 @@ def _aside(strategy: Strategy) -> Iterator[str]:
 
 
 def _of_others(strategy: Strategy) -> Iterator[nn.Module]:
-    """Yield the parts that the strategy was given, or copied: their innards are not its own."""
+    """Yield the modules of backbones, given or copied: their attributes are not the strategy's."""
     for module in strategy.modules():
         if isinstance(module, Backbone):
             yield from module.modules()
@@ -90,5 +90,5 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether this is an object with attributes and no function, module or class."""
+    """Return whether this is an object with attributes that is not callable."""
     return hasattr(value, "__dict__") and not callable(value)

@@ -1,4 +1,4 @@
-"""Cells on tiny parts, made and run as the program makes and runs real ones."""
+"""Cells on tiny domains and sources, set up and run as the program runs real ones."""
 
 from __future__ import annotations
 
@@ -56,29 +56,29 @@ if TYPE_CHECKING:
 
 SEED = 3
 MANY = 10
-"""Labels a class in the cells with target labels: enough for a validation part."""
+"""Labels for each class in cells with target labels: enough for a validation part."""
 MANY_NUMBERS = 50
-"""Labels in all, likewise, where they are numbers."""
+"""Total number of labels in these cells if the labels are numbers."""
 ALL: tuple[StreamName, ...] = ("target", "unlabelled", "source")
 
 
 @dataclass
 class Run:
-    """A cell that was run."""
+    """A cell that has been run."""
 
     setup: Setup
     fitted: Fit
     state: dict[str, Tensor]
-    """The strategy's, after training."""
+    """State dict of the strategy after training."""
     predictions: Tensor
-    """What was decoded of the test split, (n, outputs)."""
+    """Decoded predictions on the test split, (n, outputs)."""
     notes: Notes = field(default_factory=Notes)
-    """What was seen on the way, where it was watched."""
+    """What a `WatchedDriver` noted; empty otherwise."""
 
 
 @dataclass
 class Moment:
-    """A phase as its first step finds it: `before` has run, what stands still stands still."""
+    """A phase just before its first step: `before` has run, and what does not learn is frozen."""
 
     setup: Setup
     number: int
@@ -87,21 +87,23 @@ class Moment:
 
     @property
     def strategy(self) -> Strategy:
-        """In training mode."""
+        """The strategy, in training mode."""
         return self.setup.strategy
 
 
 @dataclass
 class Bench:
-    """Makes cells of one strategy class; keeps those that several checks look at.
+    """Makes cells of one strategy class; caches those that several checks use.
 
     Args:
-        strategy_class: what is checked.
-        arguments: of its constructor.
+        strategy_class: the class that is checked.
+        arguments: arguments of its constructor.
         yaml: its config file, if it has one.
-        domain: makes the cells' domains.
-        source: what the cells transfer from; by default of one tiny domain, or of several where
-            the strategy needs them.
+        training: the training config of the cells.
+        machine: the machine that the cells run on.
+        domain: class of the cells' target domains.
+        source: the cells' source; by default trained on one tiny domain, or on several if the
+            strategy needs them.
     """
 
     strategy_class: type[Strategy]
@@ -123,7 +125,7 @@ class Bench:
         self._disturbance = itertools.count()
 
     def on_texts(self) -> Bench:
-        """Return a bench for the same strategy whose cells are of texts."""
+        """Return a bench for the same strategy with cells on texts."""
         kind = TinyTextNumbers if self.of_numbers else TinyTextDomain
         if self.of_clusters:
             kind = TinyTextClusters
@@ -131,7 +133,7 @@ class Bench:
         return dataclasses.replace(self, domain=kind, source=source)
 
     def on_vectors(self) -> Bench:
-        """Return a bench for the same strategy whose cells are of vectors."""
+        """Return a bench for the same strategy with cells on vectors."""
         domain = TinyVectorNumbers if self.of_numbers else TinyVectorDomain
         if self.of_clusters:
             domain = TinyVectorClusters
@@ -139,20 +141,20 @@ class Bench:
         return dataclasses.replace(self, domain=domain, source=source)
 
     def on_tokens(self) -> Bench:
-        """Return a bench for the same strategy whose network is a vision transformer."""
+        """Return a bench for the same strategy with a vision transformer as network."""
         return dataclasses.replace(self, source=TinyTokenSource(domain=self.source.domain))
 
     def on_numbers(self) -> Bench:
-        """Return a bench for the same strategy whose labels are numbers."""
+        """Return a bench for the same strategy with numbers as labels."""
         source = TinySource(domain=source_domain(self.strategy_class.needs, TinyNumbers))
         return dataclasses.replace(self, domain=TinyNumbers, source=source)
 
     def on_clusters(self) -> Bench:
-        """Return a bench for the same strategy whose labels serve the score alone."""
+        """Return a bench for the same strategy with clustering: labels serve only to score."""
         return dataclasses.replace(self, domain=TinyClusters)
 
     def on_entries(self) -> Bench:
-        """Return a bench for the same strategy whose cells fill a matrix."""
+        """Return a bench for the same strategy with cells that complete a matrix."""
         source = DomainAlone(source_domain(self.strategy_class.needs, TinyEntries))
         return dataclasses.replace(self, domain=TinyEntries, source=source)
 
@@ -173,7 +175,7 @@ class Bench:
 
     @property
     def of_clusters(self) -> bool:
-        """Whether labels serve the score alone."""
+        """Whether the task is clustering, where labels serve only to score."""
         return self.domain.metric == TinyClusters.metric
 
     def strategy(self) -> Strategy:
@@ -190,7 +192,7 @@ class Bench:
     def set_up(
         self, labels: Labels, target: TinyDomain | None = None, strategy: Strategy | None = None
     ) -> Setup:
-        """Build and join the parts of a cell; global random states are different every time."""
+        """Build a cell and attach its strategy; global random states differ at every call."""
         self.disturb()
         maker = SourceMaker(Path("unused"), self.machine, NoTracker(), Stopwatch())
         made = strategy if strategy is not None else self.strategy()
@@ -217,7 +219,7 @@ class Bench:
         kind: type[Driver] = Driver,
         checkpoint: Checkpoints | None = None,
     ) -> Driver:
-        """Return what trains a cell."""
+        """Return the driver that trains a cell."""
         quiet()
         metric = setup.target.domain.metric
         log: Log = lambda values, step: None  # noqa: E731
@@ -225,7 +227,7 @@ class Bench:
         return kind(setup.strategy, data, machine, metric, log, checkpoint=checkpoint)
 
     def prepared(self, labels: Labels) -> Setup:
-        """Return a cell on the eve of its first step."""
+        """Return a cell just before its first step."""
         setup = self.set_up(labels)
         on_the_eve(self.driver(setup), 0)
         return setup
@@ -247,7 +249,7 @@ class Bench:
         return self.learn(self.set_up(labels, target))
 
     def trained(self, labels: Labels) -> Run:
-        """Return the plain cell of this budget; it runs once, and is watched."""
+        """Return the plain run of this label budget; it runs once, under a `WatchedDriver`."""
         if labels not in self._runs:
             setup = self.set_up(labels)
             driver = self.driver(setup, WatchedDriver)
@@ -257,13 +259,13 @@ class Bench:
         return self._runs[labels]
 
     def spare(self, labels: Labels) -> Setup:
-        """Return a cell that never runs: its data are as they were made."""
+        """Return a cell that is never run, so its data are unchanged; the same at each call."""
         if labels not in self._spare:
             self._spare[labels] = self.set_up(labels)
         return self._spare[labels]
 
     def moments(self, labels: Labels) -> Iterator[Moment]:
-        """Yield each phase that has steps as its first step finds it, one at a time."""
+        """Yield each phase that has steps, one at a time, as it is just before its first step."""
         run, setup = self.trained(labels), self.spare(labels)
         driver = self.driver(setup)
         for number, state in run.notes.starts.items():
@@ -280,13 +282,13 @@ class Bench:
         reads: Sequence[StreamName] = ALL,
         episode: tuple[int, int, int] = Phase.episode,
     ) -> Batch:
-        """Return what a cell with these data learns from at this step."""
+        """Return the batch that a cell with these data learns from at a step."""
         plan, steps = self.training, range(step, step + 1)
         augmenting = Augmenting(plan.augmentation, plan.views)
         return StepBatches(data, SEED, steps, plan.batch_size, augmenting, reads, episode)[0]
 
     def disturb(self) -> None:
-        """Leave global random states as no cell can rely on them."""
+        """Change the global random states, so that no cell can rely on them."""
         number = next(self._disturbance)
         random.seed(number)
         np.random.seed(number)
@@ -294,12 +296,12 @@ class Bench:
 
 
 def source_domain(needs: Needs, kind: type[TinyDomain] = TinyDomain, differ: bool = False) -> Any:
-    """Return what a tiny source was taught: a domain, or several where a strategy needs them.
+    """Return the training domain of a tiny source, or several if a strategy needs them.
 
     Args:
-        needs: of the strategy.
-        kind: of the domains.
-        differ: whether classes differ from the target's where they may.
+        needs: what the strategy needs.
+        kind: class of the domains.
+        differ: whether their classes differ from the target's, if the strategy allows that.
     """
     shifts = (0.4, 0.7) if needs.domains > 1 or needs.each else (0.4,)
     told = {} if NUMBERS in kind.tasks else source_classes(needs, differ)
@@ -308,7 +310,7 @@ def source_domain(needs: Needs, kind: type[TinyDomain] = TinyDomain, differ: boo
 
 
 def on_the_eve(driver: Driver, number: int) -> None:
-    """Do what a driver does ahead of a phase's first step."""
+    """Do what a driver does before a phase's first step."""
     phase, driver.number = driver.phases[number], number
     driver.strategy.learn_only(phase.learning())
     if phase.before is not None:
@@ -317,13 +319,13 @@ def on_the_eve(driver: Driver, number: int) -> None:
 
 
 def state_of(strategy: Strategy) -> dict[str, Tensor]:
-    """Return a copy of its state dict."""
+    """Return a copy of a strategy's state dict."""
     return {name: value.detach().clone() for name, value in strategy.state_dict().items()}
 
 
 @contextmanager
 def quiet_thread() -> Iterator[None]:
-    """Use one thread and keep Lightning's remarks away; afterwards all is as it was."""
+    """Use one thread while inside; then restore threads, deterministic mode and random states."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     numpy_state, python_state = np.random.get_state(), random.getstate()
     torch.set_num_threads(1)
@@ -339,9 +341,9 @@ def quiet_thread() -> Iterator[None]:
 
 @contextmanager
 def sealed(examples: TinyExamples, *what: str) -> Iterator[None]:
-    """Make examples raise `SealedError` where their "images" or "labels" are read.
+    """Make examples raise `SealedError` when their "images" or "labels" are read.
 
-    Of those of some classes it is the whole that is sealed.
+    If they are a subset of other examples, such as those of some classes, all of those are sealed.
     """
     examples = cast(TinyExamples, getattr(examples, "whole", examples))
     before, examples.sealed = examples.sealed, frozenset(what)
@@ -352,11 +354,11 @@ def sealed(examples: TinyExamples, *what: str) -> Iterator[None]:
 
 
 def unsealed(examples: TinyExamples) -> Any:
-    """Let examples be read again."""
+    """Allow sealed examples to be read while inside."""
     return sealed(examples)
 
 
 def opened(target: TinyDomain) -> tuple[TinyExamples, TinyExamples]:
-    """Return the pool and the test split that cells of this target read."""
+    """Return the pool and the test split that cells with this target read."""
     loaded = OpenDomain(config_of(target)).loaded
     return cast(TinyExamples, loaded.pool), cast(TinyExamples, loaded.test)

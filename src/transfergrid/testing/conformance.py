@@ -1,9 +1,9 @@
-"""Does a strategy keep the rules of a fair comparison? One call tells its author what is broken.
+"""The conformance suite: it checks that a strategy keeps the rules of a fair comparison.
 
     from transfergrid.testing import check_strategy
     check_strategy(MyStrategy, yaml=Path("conf/strategy/my_strategy.yaml"))
 
-or `transfergrid check my_strategies.MyStrategy --yaml conf/strategy/my_strategy.yaml`, or, with a
+or `transfergrid check my_strategies.MyStrategy --yaml conf/strategy/my_strategy.yaml`, or, with one
 line for each rule in pytest's report,
 
     @pytest.mark.parametrize("check", CHECKS)
@@ -69,7 +69,7 @@ _LEARNS: tuple[tuple[Check, ...], ...] = (
         keeping.kept_and_used,
     ),
 )
-"""What is asked of each strategy that can be attached."""
+"""The stages of checks for a strategy that can be attached."""
 _OF_THE_DATA = (
     running.same_seed_same_result,
     running.sees_the_batches_of_its_block,
@@ -77,13 +77,13 @@ _OF_THE_DATA = (
     running.sees_only_its_labels,
     cutting.learns_in_parts,
 )
-"""What no network changes."""
+"""Checks whose result does not depend on the network."""
 _ON_ONE_KIND = (*_OF_THE_DATA, cutting.cut_and_resumed, cutting.still_blocks_run_ahead)
-"""What no kind of label changes, and what takes further runs."""
+"""Checks whose result does not depend on the kind of label, or that need further runs."""
 
 
 def holds_on_tokens(bench: Bench) -> None:
-    """What holds on convolutions with BatchNorm holds on a vision transformer with LayerNorm."""
+    """The same rules hold on a vision transformer, without BatchNorm, as on convolutions."""
     tokens = bench.on_tokens()
     if not bench.strategy_class.needs.has_network or bench.source == tokens.source:
         return
@@ -99,7 +99,7 @@ def holds_on_tokens(bench: Bench) -> None:
 
 
 def holds_on_texts(bench: Bench) -> None:
-    """What holds on images holds on texts, whose inputs are a dict and of unequal lengths."""
+    """The same rules hold on texts, whose inputs are a dict and differ in length, as on images."""
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
     texts = bench.on_texts()
@@ -114,7 +114,7 @@ def holds_on_texts(bench: Bench) -> None:
 
 
 def holds_on_vectors(bench: Bench) -> None:
-    """What holds on images holds on vectors and a network of dense layers alone."""
+    """The same rules hold on vectors, with a network of dense layers alone, as on images."""
     if any(isinstance(value, Architecture) for value in bench.arguments.values()):
         return  # which is one for images
     vectors = bench.on_vectors()
@@ -130,10 +130,10 @@ def holds_on_vectors(bench: Bench) -> None:
 
 
 def _is_refused(bench: Bench) -> bool:
-    """Return whether `build` says in one line that it cannot learn on such a network.
+    """Return whether `build` refuses such a network, by ImpossibleError or BadInputError.
 
     Raises:
-        Broken: planning was not told that it may.
+        Broken: it raises ImpossibleError, and `needs` does not announce that it may.
     """
     try:
         bench.spare(bench.budgets()[0])
@@ -147,13 +147,13 @@ def _is_refused(bench: Bench) -> bool:
         return True
     except BadInputError:
         return True
-    except Exception:  # told with the check that meets it
+    except Exception:  # the check that meets it reports it
         return False
     return False
 
 
 def holds_on_numbers(bench: Bench) -> None:
-    """What holds where labels are classes holds where they are numbers, if needs.tasks says so."""
+    """The same rules hold for numbers as labels as for classes, if `needs.tasks` has numbers."""
     tasks, numbers = bench.strategy_class.needs.tasks, bench.on_numbers()
     numbers = numbers.on_texts() if bench.is_of_texts else numbers
     if bench.of_numbers or NUMBERS not in tasks or _is_refused(numbers):
@@ -200,7 +200,7 @@ _STAGES: tuple[tuple[Check, ...], ...] = (
     (holds_on_texts,),
     (holds_on_vectors,),
 )
-"""A stage means something only if all before it passed: without a loss there is no run to judge."""
+"""A stage runs only if all before it have passed: without a loss there is no run to judge."""
 
 CHECKS: tuple[str, ...] = tuple(check.__name__ for stage in _STAGES for check in stage)
 """The names of all checks, in order."""
@@ -208,10 +208,10 @@ _BY_NAME: dict[str, Check] = {check.__name__: check for stage in _STAGES for che
 
 
 class ConformanceError(AssertionError):
-    """A strategy breaks rules; the message says which, where and how to mend it.
+    """A strategy breaks rules; the message says which, where, and how to fix them.
 
     Attributes:
-        failures: name of the check to what it found.
+        failures: maps the names of checks to what they found.
     """
 
     def __init__(self, strategy: str, failures: dict[str, str], left: int = 0) -> None:
@@ -228,12 +228,13 @@ def check_strategy(
     """Run all checks on tiny domains and a tiny source.
 
     Args:
-        strategy_class: what is checked.
-        yaml: its config file; without one what stands in it is not checked.
-        arguments: of the constructor; what has no default is otherwise taken from the YAML.
+        strategy_class: the class to check.
+        yaml: its config file; without one, checks of the YAML are skipped.
+        arguments: arguments of the constructor; those without a default that are not given here are
+            taken from the YAML.
 
     Raises:
-        ConformanceError: with all that was found.
+        ConformanceError: at least one check failed; it has all findings.
     """
     told = list(outcomes(strategy_class, yaml, **arguments))
     failures = {outcome.rule: outcome.found for outcome in told if outcome.found}
@@ -243,7 +244,7 @@ def check_strategy(
 
 
 class Outcome(NamedTuple):
-    """What came of one check; nothing was `found` where the rule is kept."""
+    """The result of one check; `found` is None if the rule is kept."""
 
     rule: str
     found: str | None = None
@@ -253,7 +254,7 @@ class Outcome(NamedTuple):
 def outcomes(
     strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any
 ) -> Iterator[Outcome]:
-    """Run all checks as `check_strategy` does and yield what came of each, in order."""
+    """Run all checks as `check_strategy` does and yield the result of each, in order."""
     bench, broken = bench_for(strategy_class, yaml, **arguments), False
     for stage in _STAGES:
         if broken:
@@ -274,7 +275,7 @@ def run_check(
 
     Raises:
         BadInputError: there is no such check.
-        ConformanceError: the strategy does not pass it.
+        ConformanceError: the strategy fails it.
     """
     check_known("check", name, CHECKS)
     found = _run(_BY_NAME[name], bench_for(strategy_class, yaml, **arguments))
@@ -283,15 +284,15 @@ def run_check(
 
 
 def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **arguments: Any) -> Bench:
-    """Return what makes tiny cells of a strategy, on a network that it takes.
+    """Return a bench for a strategy, on a kind of task and network that it accepts.
 
     Args:
-        strategy_class: of the cells.
-        yaml: its config file, for what has no default.
-        arguments: of its constructor.
+        strategy_class: the strategy's class.
+        yaml: its config file, for arguments that have no default.
+        arguments: arguments of its constructor.
     """
     needed = declarations.arguments_in(yaml, strategy_class) if yaml else {}
-    needs = strategy_class.needs  # where they may differ, a source's classes are not the target's
+    needs = strategy_class.needs  # the source's classes differ from the target's if they may
     source = TinySource(domain=source_domain(needs, differ=True))
     bench = Bench(strategy_class, {**needed, **arguments}, yaml, source=source)
     if CLASSES not in needs.tasks:
@@ -303,7 +304,7 @@ def bench_for(strategy_class: type[Strategy], yaml: Path | None = None, **argume
 
 
 def _run(check: Check, bench: Bench) -> dict[str, str]:
-    """Return what the check found, in words, by the rule that is broken; nothing if none is."""
+    """Run a check; return the broken rule and what was found, or an empty dict."""
     try:
         with quiet_thread():
             check(bench)

@@ -1,4 +1,4 @@
-"""Checks of what is cut: a cell goes on, a network runs ahead, a batch comes in parts."""
+"""Checks with cuts: a cell is resumed, frozen blocks run ahead, a batch comes in parts."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ CLOSE = 1e-5
 
 
 def passes_the_hard_way(bench: Bench, labels: Labels) -> bool:
-    """Return whether a run under all hindrances at once is the plain run, bit for bit.
+    """Return whether a run under all disturbances at once equals the plain run, bit for bit.
 
-    It is cut again and again, global random states are others, the test split is poisoned, it and
-    the pool's labels are sealed. A strategy that passes keeps several rules at the cost of one run;
-    of one that does not, a check of its own finds each rule that is broken.
+    The run is cut and resumed many times, with other global random states and a poisoned test
+    split; the test split and the pool's labels are sealed. A strategy that passes keeps several
+    rules at the cost of one run. If it fails, separate checks find out which rules are broken.
     """
     if labels not in bench.passed:
         plain = bench.trained(labels)
@@ -53,7 +53,7 @@ def passes_the_hard_way(bench: Bench, labels: Labels) -> bool:
             bench.passed[labels] = not differences(plain.state, state) and same_fit(
                 plain.fitted, fitted
             )
-        except Exception:  # whatever it is, the checks will tell
+        except Exception:  # whatever it is, the separate checks report it
             bench.passed[labels] = False
     return bench.passed[labels]
 
@@ -61,7 +61,7 @@ def passes_the_hard_way(bench: Bench, labels: Labels) -> bool:
 def in_pieces(
     bench: Bench, labels: Labels, cuts: Iterable[int], target: TinyDomain | None = None
 ) -> tuple[dict[str, Tensor], Fit]:
-    """Run a cell that is cut after so many steps, each piece in parts that are made anew."""
+    """Run a cell that is cut after each of these steps; every piece runs in a new setup."""
     kept: State | None = None
     for stop in sorted(cuts):
         setup = bench.set_up(labels, target)
@@ -74,13 +74,13 @@ def in_pieces(
 
 
 def killed(bench: Bench, setup: Setup, step: int, begun: State | None = None) -> State:
-    """Run a cell that is killed after so many steps; return what it left, read from its file.
+    """Run a cell that is killed after a step; return its checkpoint, read from its file.
 
     Args:
-        bench: what it runs on.
-        setup: its parts; the strategy stays as the kill found it.
-        step: counted over all phases.
-        begun: what an earlier one left.
+        bench: the bench of the cell.
+        setup: the cell; its strategy stays as it was when killed.
+        step: the step to be killed after, counted over all phases.
+        begun: the checkpoint to resume from.
     """
     checkpoint = KilledAt(step, begun)
     with contextlib.suppress(Killed):
@@ -95,11 +95,11 @@ class Killed(Exception):  # noqa: N818 (nothing went wrong)
 
 @dataclasses.dataclass
 class KilledAt:
-    """Checkpoints of a cell that is killed once it has left one.
+    """Checkpoints of a cell that is killed as soon as it has written one.
 
     Args:
-        step: after which that is; None: never.
-        begun: what an earlier one left.
+        step: the step after which it is written; None: never.
+        begun: the checkpoint to resume from.
     """
 
     step: int | None
@@ -136,10 +136,10 @@ def _as_a_file(state: State) -> State:
 
 
 def _cuts(plain: Run) -> list[int]:
-    """Return after which steps to cut.
+    """Return the steps after which to cut.
 
-    In each phase the first, one halfway, the last but one and the last; and where `before` runs
-    again, ahead of it and after it.
+    In each phase these are the first, one halfway, the last but one and the last. If `before` runs
+    again during a phase, there is one right before and one right after that.
     """
     found, done = set[int](), 0
     for number, phase in enumerate(plain.notes.phases):
@@ -154,7 +154,7 @@ def _cuts(plain: Run) -> list[int]:
 
 
 def cut_and_resumed(bench: Bench) -> None:
-    """Cut at any kind of step and restored into a new one, it ends bit for bit as uncut."""
+    """A cell that is cut at any kind of step and resumed ends as if uncut, bit for bit."""
     for labels in bench.budgets():
         if passes_the_hard_way(bench, labels):
             continue
@@ -170,7 +170,7 @@ def cut_and_resumed(bench: Bench) -> None:
 
 
 def still_blocks_run_ahead(bench: Bench) -> None:
-    """Blocks that stand still give the same ahead of the steps, and read again, as within them."""
+    """Results do not change if frozen blocks run before the steps, or are read from the cache."""
     mend = (
         "Take features from self.features in loss, predict and before alike; a phase in which "
         "something else reads the inputs says cached=False"
@@ -203,7 +203,7 @@ def _far(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
 
 
 def learns_in_parts(bench: Bench) -> None:
-    """It learns under clipping from batches in two parts, and its losses are means."""
+    """It learns with gradient clipping from batches in two parts, and its losses are means."""
     mend = (
         "Let each loss be a mean over whatever examples its batch holds, and return it without a "
         "backward() or a step of its own: training.accumulate and gradient_clip are the driver's"
@@ -226,14 +226,15 @@ def learns_in_parts(bench: Bench) -> None:
 
 
 def _expect_mean(moment: Moment, objective: Objective, mend: str) -> None:
-    """A loss of two halves is by their means that of the whole, as far as it is one of means.
+    """Raise `Broken` if a loss is a sum over examples instead of a mean.
 
-    In eval mode, in which no example depends on another one. A loss of whole batches, such as a
-    covariance, is neither a mean nor a sum, and left alone.
+    The losses of two halves are compared with that of the whole batch, in eval mode, where no
+    example depends on others. A loss of whole batches, such as a covariance, is neither and passes.
+    The default loss must equal the mean over the halves.
     """
     moment.strategy.eval()
     pieces = parts_of(moment.batch, 2)
-    whole = objective.loss(moment.batch, 0.5).detach()  # which may take a gradient on its way
+    whole = objective.loss(moment.batch, 0.5).detach()  # may need gradients
     parts = sum(share * objective.loss(piece, 0.5).detach() for piece, share in pieces)
     assert isinstance(parts, Tensor)
     where = f"a loss of phase {moment.phase.name!r}"
@@ -268,6 +269,6 @@ def same_fit(one: Fit, other: Fit) -> bool:
 
 
 def differences(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors that are not in both, bit for bit."""
+    """Return the names of tensors that are not equal in both, bit for bit."""
     shared = [n for n in one if n in other and torch.equal(one[n], other[n])]
     return [name for name in {**one, **other} if name not in shared]

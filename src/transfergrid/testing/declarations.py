@@ -1,4 +1,4 @@
-"""Checks of what a strategy says about itself, in its class and in its YAML."""
+"""Checks of what a strategy declares, in its class and in its YAML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return a config file as it stands, its author's word; its `defaults` are not followed."""
+    """Return a config file as it is, marked as trusted; its `defaults` are not resolved."""
     from omegaconf import OmegaConf
 
     config: dict[str, Any] = dict(OmegaConf.to_container(OmegaConf.load(path), resolve=False))  # type: ignore[arg-type]
@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the keys that a `defaults` list fills: key to (group, option)."""
+    """Return the keys that a `defaults` list fills, as a map from key to (group, option)."""
     found = {}
     for entry in config.get("defaults", ()):
         for place, option in entry.items() if isinstance(entry, Mapping) else ():
@@ -40,7 +40,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def arguments_in(yaml: Path, strategy_class: type[Strategy]) -> dict[str, Any]:
-    """Return the arguments that have no default in the class, built as the YAML says."""
+    """Return the arguments that have no default in the class, built from the YAML."""
     config, signature = read_yaml(yaml), inspect.signature(strategy_class).parameters
     asked = [p.name for p in signature.values() if p.default is p.empty and p.kind not in ANY]
     return {key: _argument(key, config, yaml) for key in asked if key in _keys(config)}
@@ -81,7 +81,7 @@ def arguments_equal_yaml_keys(bench: Bench) -> None:
 
 
 def yaml_values_equal_defaults(bench: Bench) -> None:
-    """Where an argument has a default in the class, or in its space, the YAML gives the same."""
+    """If an argument has a default in the class or its space, the YAML has the same value."""
     if bench.yaml is None:
         return
     config, made = read_yaml(bench.yaml), bench.strategy().hparams
@@ -94,7 +94,7 @@ def yaml_values_equal_defaults(bench: Bench) -> None:
 
 
 def yaml_describes_the_class(bench: Bench) -> None:
-    """The YAML names this class and repeats what it says of itself, `about`."""
+    """The YAML names this class, and its `about` repeats what the class declares."""
     if bench.yaml is None:
         return
     config, cls, file = read_yaml(bench.yaml), bench.strategy_class, bench.yaml.name
@@ -116,7 +116,7 @@ def yaml_describes_the_class(bench: Bench) -> None:
 
 
 def _described(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an `about` says, keys that it leaves out filled in."""
+    """Return the contents of an `about`, with defaults for the keys that it leaves out."""
     usual = {k: v for k, v in Strategy.about().items() if k != "version"}
     needs = Needs.read(about.get("needs", {}))
     return {
@@ -128,7 +128,7 @@ def _described(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def survives_its_own_config(bench: Bench) -> None:
-    """Described as a config and built again, it is the same strategy."""
+    """Serialised to a config and built again, it is the same strategy."""
     first = config_of(bench.strategy())
     own = set(inspect.signature(bench.strategy_class).parameters)
     said = {*first} - {"_target_", "about"}
@@ -146,16 +146,16 @@ def survives_its_own_config(bench: Bench) -> None:
 
 
 def _rebuilt(bench: Bench, config: dict[str, Any]) -> Strategy:
-    """Build through JSON, as for a worker; the class itself need not be importable yet."""
+    """Build from a config that went through JSON, as for a worker; the class is given."""
     plain = {k: v for k, v in config.items() if k not in ("_target_", "about")}
     made: Strategy = bench.strategy_class(**build(json.loads(json.dumps(plain))))
     return made
 
 
 def space_fits_the_constructor(bench: Bench) -> None:
-    """What may be tuned are arguments, and each one's default is the constructor's, in its range.
+    """Each tunable name is an argument, with the constructor's default, within its range.
 
-    So a search starts from what the strategy is without one.
+    So a search starts from the strategy's defaults.
     """
     space, made = bench.strategy_class.space, bench.strategy().hparams
     check = "Name arguments of the constructor, and give space and constructor one default"
@@ -180,7 +180,7 @@ def space_fits_the_constructor(bench: Bench) -> None:
 
 
 OLD = ("prepare", "trainable", "training_only", "param_groups")
-"""What strategies had before there were phases."""
+"""Methods that an author might define, though nothing calls them: `phases` has their part."""
 STEPS = (
     "training_step",
     "validation_step",
@@ -194,11 +194,11 @@ STEPS = (
     "backward",
     "lr_scheduler_step",
 )
-"""What Lightning calls of its modules, beside what it calls a hook."""
+"""Methods that Lightning calls on its modules, beside its hooks."""
 
 
 def defines_nothing_that_nobody_calls(bench: Bench) -> None:
-    """A strategy is no LightningModule: hooks of one, and what older strategies had, do nothing."""
+    """It defines no hooks of a LightningModule and no other methods that nothing calls."""
     own = [kind for kind in bench.strategy_class.__mro__ if _is_below(kind)]
     uncalled = _hooks() | {*OLD}
     for kind in own:
@@ -216,7 +216,7 @@ def _is_below(kind: type) -> bool:
 
 
 def _hooks() -> set[str]:
-    """Return the names of what Lightning calls of its modules."""
+    """Return the names of all methods that Lightning calls on its modules."""
     from pytorch_lightning.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 
     hooks = {name for kind in (CheckpointHooks, DataHooks, ModelHooks) for name in vars(kind)}
@@ -224,7 +224,7 @@ def _hooks() -> set[str]:
 
 
 def _is_named(name: str, kinds: Sequence[type]) -> bool:
-    """Return whether another method of these classes names this one: then that one calls it."""
+    """Return whether another method of these classes uses this name, so that it may be called."""
     methods = [(key, value) for kind in kinds for key, value in vars(kind).items() if key != name]
     return any(name in _names(getattr(value, "__code__", None)) for _, value in methods)
 

@@ -1,4 +1,4 @@
-"""Check of where a strategy's tensors are: all of them go where it is put."""
+"""Check that all tensors of a strategy move with it to another device."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MEND = (
 
 
 def goes_where_it_is_put(bench: Bench) -> None:
-    """On another device no tensor is left behind: neither in losses nor in what it predicts.
+    """On another device no tensor is left behind, neither in losses nor in predictions.
 
-    The device is torch's "meta", which has shapes and no values. What else fails on it, for it
-    asks for values, says nothing.
+    The device is torch's "meta", where tensors have shapes but no values. Other errors there, from
+    code that needs values, are ignored.
     """
     for labels in bench.budgets():
         setup = bench.set_up(labels)
@@ -50,7 +50,7 @@ def _moved(part: Any) -> Any:
 
 @contextmanager
 def _moved_in_place() -> Iterator[None]:
-    """Let parameters stay the objects that they are, as they do on the way to a GPU."""
+    """Keep parameters the same objects when they move to the device, as on a GPU."""
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
         yield

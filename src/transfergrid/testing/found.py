@@ -1,4 +1,4 @@
-"""What a check has found, in words."""
+"""How checks report what they find."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 class Broken(AssertionError):  # noqa: N818
-    """What a check found, and how to mend it.
+    """A rule is broken; the message says what was found and how to fix it.
 
     Attributes:
-        rule: the check that it belongs to, where that is not the one that found it.
+        rule: name of the check that it belongs to, if another check found it.
     """
 
     def __init__(self, text: str, rule: str | None = None) -> None:
@@ -24,6 +24,6 @@ def expect(condition: object, found: str, mend: str, rule: str | None = None) ->
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
-    """Return the first of these names, and how many more there are."""
+    """Return the first few of these names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

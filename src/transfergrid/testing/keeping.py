@@ -1,4 +1,4 @@
-"""Check of what is kept of a trained strategy: does a model made from it predict the same?"""
+"""Check that a model saved from a trained strategy predicts the same when it is loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEND = (
 
 
 def kept_and_used(bench: Bench) -> None:
-    """Kept, and made again from its config without data or source, it predicts the same."""
+    """Saved, and rebuilt from its config without data or source, it predicts the same."""
     for labels in bench.budgets():
         run = bench.trained(labels)
         run.setup.strategy.load_state_dict(run.state)

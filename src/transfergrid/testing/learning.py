@@ -1,4 +1,4 @@
-"""Checks of one step: what a strategy reads, what it minimises, what learns from it."""
+"""Checks of single steps: what a strategy reads, what it minimises, and what learns from that."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Step = tuple[Moment, int, Objective]
 
 
 def reads_only_what_it_declares(bench: Bench) -> None:
-    """No part of a batch or of a cell's data is read that the phase does not name.
+    """A phase reads no stream of a batch or of a cell's data that it does not declare.
 
-    What it does not name is absent: see `watched`, by which the runs of all checks are watched.
+    Other streams are absent, and `watched`, which observes the checks' runs, reports reads of them.
     """
     for labels in bench.budgets():
         bench.trained(labels)
 
 
 def combine_keeps_shapes(bench: Bench) -> None:
-    """What combines gradients gives one a parameter; see `watched`."""
+    """`combine` returns one gradient for each parameter; see `watched`."""
     reads_only_what_it_declares(bench)
 
 
 def loss_is_a_finite_scalar(bench: Bench) -> None:
-    """From first to last step each loss is one finite number with a gradient."""
+    """From the first to the last step, each loss is one finite number with a gradient."""
     for labels in bench.budgets():
         bench.trained(labels)
         for moment, _, objective in steps(bench, labels):
@@ -46,7 +46,7 @@ def loss_is_a_finite_scalar(bench: Bench) -> None:
 
 
 def steps(bench: Bench, labels: Labels) -> Iterator[Step]:
-    """Yield each objective of each phase, the strategy as its phase's first step finds it."""
+    """Yield each objective of each phase, with the strategy as it is before the first step."""
     for moment in bench.moments(labels):
         for number, objective in enumerate(moment.phase.objectives):
             yield moment, number, objective
@@ -55,14 +55,15 @@ def steps(bench: Bench, labels: Labels) -> Iterator[Step]:
 def gradients_where_declared(bench: Bench) -> None:
     """Each group of an objective gets a gradient from it, and nothing else in the phase does.
 
-    Where gradients are combined all objectives have the same groups, and one of them is enough.
+    If gradients are combined, all objectives have the same groups, and a gradient from one of them
+    is enough.
     """
     for labels in bench.budgets():
         silent = set[str]()
         for moment in bench.moments(labels):
             _expect_no_other(moment)
             silent |= _silent(moment)
-        if silent:  # what starts at zero may keep others' gradients at zero first: look again
+        if silent:  # weights at zero may block others' gradients at first: retry after training
             trained = bench.trained(labels).state
             silent &= set[str]().union(*(_silent(m, trained) for m in bench.moments(labels)))
         expect(
@@ -73,7 +74,7 @@ def gradients_where_declared(bench: Bench) -> None:
 
 
 def _silent(moment: Moment, state: Mapping[str, Tensor] | None = None) -> set[str]:
-    """Return the groups without a gradient, in words."""
+    """Return descriptions of the groups that get no gradient."""
     if state is not None:
         moment.strategy.load_state_dict(dict(state))
     where = f"of phase {moment.phase.name!r}"
@@ -115,7 +116,7 @@ def _expect_no_other(moment: Moment) -> None:
 
 
 def unlabelled_moves_no_statistics(bench: Bench) -> None:
-    """BatchNorm's running statistics are the same whatever the unlabelled inputs are."""
+    """BatchNorm's running statistics do not depend on the unlabelled inputs."""
     if bench.strategy_class.moves_statistics:
         return
     for labels in bench.budgets():
@@ -141,7 +142,10 @@ def _expect_unmoved(one: Mapping[str, Tensor], other: Mapping[str, Tensor], wher
 
 
 def _prepared(bench: Bench, labels: Labels, same: bool) -> dict[str, Tensor]:
-    """Return BatchNorm's buffers after all `before` of a cell, its unlabelled inputs maybe one."""
+    """Return BatchNorm's buffers after a cell's `before` calls.
+
+    If `same`, the first unlabelled input stands in the place of all others.
+    """
     setup = bench.set_up(labels)
     view = setup.data.unlabelled
     assert view is not None
@@ -155,7 +159,7 @@ def _prepared(bench: Bench, labels: Labels, same: bool) -> dict[str, Tensor]:
 
 
 def _statistics(bench: Bench, moment: Moment, objective: Objective, step: int) -> dict[str, Tensor]:
-    """Return BatchNorm's buffers after a loss of a batch with the unlabelled inputs of a step."""
+    """Return BatchNorm's buffers after a loss, with the unlabelled inputs of a given step."""
     strategy, other = moment.strategy, bench.batch(moment.setup.data, step, moment.phase.reads)
     batch = moment.batch
     mixed = type(batch)(**{**vars(batch), "unlabelled": other.unlabelled, "views": other.views})

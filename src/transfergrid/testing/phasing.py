@@ -1,4 +1,4 @@
-"""Checks of a strategy's phases as it tells them: nothing is trained."""
+"""Checks of the phases that a strategy returns, without training."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ GRANTS: dict[StreamName, str] = {
     "attributes": 'classes="described"',
     "named": 'classes="named"',
 }
-"""What of `needs` grants a stream."""
+"""The setting of `needs` that grants each stream."""
 
 
 def phases_answer_alike(bench: Bench) -> None:
-    """Asked again, in either mode and after steps, the strategy tells the same phases."""
+    """`phases` returns the same again, in either mode and with changed weights."""
     for labels in bench.budgets():
         strategy = bench.set_up(labels).strategy
         first = _told(strategy)
@@ -52,7 +52,7 @@ def phases_answer_alike(bench: Bench) -> None:
 
 
 def _apart(*answers: Sequence[tuple[Any, ...]]) -> str:
-    """Return where answers part, in words; none where they do not."""
+    """Return a description of the first difference between answers; empty if there is none."""
     for other in answers[1:]:
         if len(other) != len(answers[0]):
             return f"{len(answers[0])} phases became {len(other)}"
@@ -64,7 +64,7 @@ def _apart(*answers: Sequence[tuple[Any, ...]]) -> str:
 
 
 def _told(strategy: Strategy) -> list[tuple[Any, ...]]:
-    """Return phases as plain values that can be compared, functions by their names."""
+    """Return phases as plain values that can be compared; functions are replaced by their names."""
     names = {id(p): name for name, p in strategy.named_parameters()}
 
     def group(told: Group) -> tuple[Any, ...]:
@@ -89,7 +89,7 @@ PLAIN = (str, int, float, type(None))
 
 
 def _called(function: Any) -> Any:
-    """Return what a function is called, and with which plain values."""
+    """Return a function's name, with the plain values that a `partial` binds."""
     if isinstance(function, partial):
         told = [*function.args, *function.keywords.values()]
         return (_called(function.func), tuple(_called(value) for value in told))
@@ -104,7 +104,7 @@ def _phases(bench: Bench) -> Iterator[tuple[Strategy, list[Phase]]]:
 
 
 def shares_make_one(bench: Bench) -> None:
-    """Shares of its own phases make 1, so that it takes as many steps as every other arm."""
+    """The shares of its own phases sum to 1, so it takes as many steps as every other arm."""
     steps = bench.strategy_class.needs.steps
     for _, phases in _phases(bench):
         own = [p for p in phases if p.objectives and p.counts == "steps"]
@@ -125,7 +125,7 @@ def shares_make_one(bench: Bench) -> None:
 
 
 def groups_are_its_own(bench: Bench) -> None:
-    """In a phase each parameter is in one group, and it is one of the strategy's."""
+    """In a phase each parameter is in one group only, and belongs to the strategy."""
     for strategy, phases in _phases(bench):
         names = {id(p): name for name, p in strategy.named_parameters()}
         for phase in phases:
@@ -173,7 +173,7 @@ def _expect_apart(groups: Sequence[Group], names: dict[int, str], phase: Phase) 
 
 
 def phases_read_what_needs_grant(bench: Bench) -> None:
-    """No phase reads a stream that `needs` does not grant, and each that it grants is read."""
+    """No phase reads a stream that `needs` does not grant, and every granted stream is read."""
     granted = _granted(bench.strategy_class.needs)
     for _, phases in _phases(bench):
         for phase in phases:

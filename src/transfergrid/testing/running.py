@@ -1,4 +1,4 @@
-"""Checks of whole cells: what stays, what is seen, what comes out."""
+"""Checks of whole runs: what stays unchanged, what is seen, and what is predicted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.testing.tiny import SealedError
 
 
 def same_seed_same_result(bench: Bench) -> None:
-    """Two runs of one seed on as many threads agree bit for bit, weights and predictions."""
+    """Two runs with one seed and the same number of threads agree in all results, bit for bit."""
     what = "differs between two runs of the same seed"
     mend = (
         "Draw random numbers from torch in losses and in before, and from "
@@ -33,7 +33,7 @@ def same_seed_same_result(bench: Bench) -> None:
 
 
 def predictions_repeat(bench: Bench) -> None:
-    """One finite row of outputs per example, and the same ones every time."""
+    """`predict` returns one finite row of outputs for each example, the same every time."""
     for labels in bench.budgets():
         setup = bench.trained(labels).setup
         logits = _say(setup)
@@ -52,7 +52,7 @@ def predictions_repeat(bench: Bench) -> None:
 
 
 def frozen_stays_frozen(bench: Bench) -> None:
-    """What no group names keeps every bit in a phase, running statistics too, in eval mode."""
+    """What is in no group stays in eval mode in a phase, and keeps every bit, statistics too."""
     for labels in bench.budgets():
         notes = bench.trained(labels).notes
         moved = [f"{name} (in phase {phase!r})" for name, phase in notes.moved.items()]
@@ -71,7 +71,7 @@ def frozen_stays_frozen(bench: Bench) -> None:
 
 
 def sees_the_batches_of_its_block(bench: Bench) -> None:
-    """At every step it gets the batch that all arms of the seed block get."""
+    """At every step it gets the same batch as all arms of the seed block."""
     for labels in bench.budgets():
         notes, fresh = bench.trained(labels).notes, bench.set_up(labels).data
         plan = bench.training
@@ -110,7 +110,7 @@ def _parts(batch: Batch) -> dict[str, Tensor]:
 
 
 def cannot_reach_the_test_split(bench: Bench) -> None:
-    """Nothing before the final score reads the test split or depends on it."""
+    """Nothing before the final scoring reads the test split or depends on it."""
     mend = "Learn and choose from what before(data) and the batches give, and from nothing else"
     target = bench.domain(test="poisoned")
     for labels in bench.budgets():
@@ -126,7 +126,7 @@ def cannot_reach_the_test_split(bench: Bench) -> None:
 
 
 def sees_only_its_labels(bench: Bench) -> None:
-    """Target labels beyond those that the cell was given are not read."""
+    """Target labels beyond the cell's label budget are not read."""
     for labels in bench.budgets():
         if passes_the_hard_way(bench, labels):
             continue
@@ -142,7 +142,7 @@ def sees_only_its_labels(bench: Bench) -> None:
 
 
 def saved_and_loaded(bench: Bench) -> None:
-    """Its state dict, loaded into a new one that was attached, predicts the same."""
+    """Its state dict, loaded into a newly attached strategy, gives the same predictions."""
     mend = (
         "Keep whatever predict uses in parameters or register_buffer, created in build, so that "
         "the state dict holds it"
@@ -170,7 +170,7 @@ def _say(setup: Setup, rows: slice = slice(None)) -> Tensor:
 
 
 def one_example_is_enough(bench: Bench) -> None:
-    """A batch of one is predicted, and as it is within a larger batch."""
+    """A batch of one example can be predicted, with the same result as within a larger batch."""
     mend = "Let predict treat each example by itself: no statistics of the batch, no bare squeeze()"
     for labels in bench.budgets():
         setup = bench.trained(labels).setup

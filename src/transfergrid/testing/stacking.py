@@ -1,4 +1,4 @@
-"""Check of a strategy that says it is stackable: may several seeds take one step side by side?"""
+"""Check of a stackable strategy: several seeds can take a step together, by `vmap`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEND = (
 
 
 def stackable_loss_is_pure(bench: Bench) -> None:
-    """A strategy that says so has losses that depend on parameters, buffers and batch alone."""
+    """Losses of a stackable strategy depend on parameters, buffers, batch and progress alone."""
     if not bench.strategy_class.stackable:
         return
     for labels in bench.budgets():
@@ -34,7 +34,7 @@ def stackable_loss_is_pure(bench: Bench) -> None:
 
 
 class LossModule(nn.Module):
-    """An objective's loss as the forward pass of a module that has the strategy's tensors."""
+    """A module whose forward pass is an objective's loss, and whose tensors are the strategy's."""
 
     def __init__(self, moment: Moment, objective: Objective) -> None:
         super().__init__()
@@ -47,19 +47,19 @@ class LossModule(nn.Module):
         return self.objective.loss(self.batch, progress)
 
     def with_tensors(self, parameters: Tensors, buffers: Tensors, progress: float = 0.5) -> Tensor:
-        """Return the loss of other parameters and buffers, a scalar."""
+        """Return the loss with other parameters and buffers, a scalar."""
         found: Tensor = functional_call(self, {**parameters, **buffers}, (progress,))
         return found
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return copies of its parameters and buffers."""
+        """Return copies of the parameters and of the buffers, by name."""
         both = dict(self.named_parameters()), dict(self.named_buffers())
         one, other = ({n: t.detach().clone() for n, t in part.items()} for part in both)
         return one, other
 
 
 def _expect_pure(bench: Bench, module: LossModule) -> None:
-    """Ask twice, and for another progress in between; what it was given alone may change."""
+    """Compute the loss twice, with another progress in between; it may change no other tensors."""
     before = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     kept = {name: value.detach().clone() for name, value in before.items()}
 
@@ -76,7 +76,7 @@ def _expect_pure(bench: Bench, module: LossModule) -> None:
 
 
 def _expect_alike(module: LossModule) -> None:
-    """Two networks stacked have the gradients that each has alone, without dropout."""
+    """Two stacked networks get the gradients that each gets alone, without dropout."""
     module.strategy.eval()
     parameters, buffers = module.tensors()
     stacked = {name: torch.stack([value, 1.1 * value]) for name, value in parameters.items()}

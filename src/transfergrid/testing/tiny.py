@@ -1,6 +1,6 @@
 """Domains, backbones and sources so small that a cell takes a tenth of a second.
 
-The backbone has BatchNorm and dropout on purpose: a strategy that freezes badly is found out.
+The backbone has BatchNorm and dropout on purpose: they reveal a strategy that does not freeze well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transfergrid.sources.source import Architecture, Maker, Source
 SIDE = 8
 CLASSES = ("circle", "cross", "stripe")
 MORE = ("dot", "ring")
-"""Of a source domain whose classes are not those of the target."""
+"""Additional classes of a source domain whose classes differ from the target's."""
 POOL_EACH, TEST_EACH = 20, 8
 Network = TypeVar("Network", bound=Backbone)
 TESTS = ("plain", "poisoned")
@@ -37,14 +37,14 @@ DROPOUT = 0.2
 
 
 class SealedError(Exception):
-    """Something was read that is out of reach at this moment."""
+    """Something was read that must not be read at this moment."""
 
 
 class TinyExamples(Examples):
-    """Images (n, 8, 8, 1), or others' inputs; `seal` what must not be read for a while.
+    """Examples in memory, such as images (n, 8, 8, 1), whose reading can be forbidden for a while.
 
     Attributes:
-        sealed: of "images" and "labels", what raises `SealedError` when it is read.
+        sealed: which of "images" and "labels" raise `SealedError` when they are read.
     """
 
     def __init__(self, name: str, images: NDArray[Any], labels: Labels) -> None:
@@ -58,7 +58,7 @@ class TinyExamples(Examples):
         return self._labels
 
     def relabel(self, labels: Labels) -> None:
-        """Put others in the place of the labels, (n,)."""
+        """Replace the labels, (n,)."""
         self._labels = labels
 
     @override
@@ -77,12 +77,13 @@ class TinyExamples(Examples):
 
 @dataclass(frozen=True, kw_only=True)
 class TinyDomain(Domain):
-    """Three classes of 8 by 8 pictures, each with a description: a pattern of each class in noise.
+    """Three classes of 8 by 8 pictures: noise and a pattern of each class, which has a description.
 
     Attributes:
-        shift: how far, from 0 to 1, its pictures are from the domain with shift 0.
-        test: "plain", or "poisoned": wrong labels on noise. The pool is the same in both.
-        more: whether there are two classes more.
+        shift: how far, from 0 to 1, its pictures are from those of the domain with shift 0.
+        test: "plain", or "poisoned": inverted pictures with wrong labels. The pool is the same in
+            both.
+        more: whether there are two more classes.
     """
 
     shift: float = 0.0
@@ -129,11 +130,11 @@ class TinyDomain(Domain):
 
 
 def source_classes(needs: Needs, differ: bool = False) -> dict[str, Any]:
-    """Return the arguments of a source domain whose classes suit a strategy with these needs.
+    """Return arguments for a source domain whose classes suit a strategy with these needs.
 
     Args:
-        needs: of the strategy.
-        differ: whether they differ from the target's where they may.
+        needs: what the strategy needs.
+        differ: whether the classes differ from the target's, if the strategy allows that.
     """
     same = needs.classes == "same"
     more = (differ and not same) or ("partial" in needs.pairs and "closed" not in needs.pairs)
@@ -143,15 +144,15 @@ def source_classes(needs: Needs, differ: bool = False) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TinyPreprocess:
-    """Pictures as (n, 1, 8, 8) float32 about zero; light augmentation turns some left to right."""
+    """Pictures as (n, 1, 8, 8) float32 around zero; augmentation flips some left to right."""
 
     def prepare(self, raw: Raw) -> Tensor:
-        """Return pictures in 0 to 1."""
+        """Return pictures with values from 0 to 1."""
         images = np.stack([np.asarray(image) for image in raw])
         return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Inputs:
-        """Return them augmented and normalised."""
+        """Return prepared pictures, augmented and normalised."""
         assert isinstance(prepared, Tensor)
         if rng is not None and augmentation != "none":
             flip = torch.rand(len(prepared), 1, 1, 1, generator=rng) < 0.5
@@ -168,7 +169,7 @@ class TinyBackbone(Backbone):
         "coarse": {"stem": 0, "body": 3, "neck": 8},
         "fine": {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4, "dense": 8},
     }
-    """Block to its first layer."""
+    """The index of each block's first layer."""
 
     def __init__(self, width: int) -> None:
         layers: dict[str, nn.Module] = {
@@ -240,7 +241,7 @@ class TinyBackbone(Backbone):
 
 
 class Part(nn.Module):
-    """One side of a cut; the boundary is a tuple of one tensor."""
+    """The network on one side of a cut; the boundary is a tuple of one tensor."""
 
     def __init__(self, layers: nn.Sequential, opens: bool) -> None:
         super().__init__()
@@ -273,14 +274,14 @@ class TinyArchitecture(Architecture):
 
 
 def classifier(domain: Domain | None, dim: int) -> dict[str, Tensor]:
-    """Return what stands for the head that was learned with a source's weights."""
+    """Return random weights that stand for the head that was trained with a source."""
     if domain is None:
         return {}
     return {"weight": torch.randn(len(domain.classes or domain.outputs), dim)}
 
 
 def fine_tuned(start: Network, number: int) -> list[Network]:
-    """Return what stands for so many trainings that began with the same weights."""
+    """Return copies with noise, which stand for trainings that began with the same weights."""
     found = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(21)
@@ -295,10 +296,10 @@ def fine_tuned(start: Network, number: int) -> list[Network]:
 
 @dataclass(frozen=True)
 class TinySource(Source):
-    """Weights that stand for pretrained ones: other than random ones by any seed of a cell.
+    """Weights that stand for pretrained ones, and differ from those of any cell's seed.
 
-    Its running statistics are not those of new layers, so that a strategy which forgets them or
-    lets them move is seen.
+    Running statistics differ from those of new layers, so that a strategy is detected which loses
+    them or lets them move.
     """
 
     architecture: TinyArchitecture = TinyArchitecture()

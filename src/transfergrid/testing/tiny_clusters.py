@@ -1,4 +1,4 @@
-"""The tiny domains where clusters are to be found: labels serve the score alone."""
+"""The tiny domains for clustering: labels serve only to score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix, as small as the counterparts of its kind in `tiny`."""
+"""A domain whose examples are entries of a matrix, as small as those in `tiny`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ USERS, ITEMS = 12, 8
 
 @dataclass(frozen=True, kw_only=True)
 class TinyEntries(TinyNumbers):
-    """Entries of a matrix of 12 users and 8 items, one product and noise.
+    """Entries of a matrix of 12 users and 8 items: of rank one, with noise.
 
-    Users are the same at any shift, in name and in what they are; items are its own.
+    Users have the same names and factors at any shift; each shift has its own items.
     """
 
     metric: str = "rmse"

@@ -1,4 +1,4 @@
-"""The tiny domains with numbers for labels: of a class's examples they lie close together."""
+"""The tiny domains with numbers as labels, which are similar for examples of one class."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TinyTextNumbers(TinyNumbers, TinyTextDomain):
 
 
 def numbered(loaded: LoadedDomain) -> LoadedDomain:
-    """Put numbers in the place of classes."""
+    """Return a domain whose labels are numbers instead of classes; it changes the given one."""
     for part in (loaded.pool, loaded.test):
         assert isinstance(part, TinyExamples)
         more = generator(0, "tiny numbers", part.name).random(len(part))

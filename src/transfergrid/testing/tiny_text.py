@@ -1,4 +1,4 @@
-"""A domain and a source of texts, as small as their counterparts in `tiny`."""
+"""A domain and a source of texts, as small as those in `tiny`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from transfergrid.testing.tiny import (
 )
 
 N_WORDS = 30
-"""w1 to w29; 0 is padding. A class has four words of its own, others for shift 0 and shift 1."""
+"""w1 to w29; 0 is padding. Each class has four own words at shift 0, and four others at shift 1."""
 OWN, LONGEST = 4, 9
 
 
@@ -43,14 +43,14 @@ class TinyTextExamples(TinyExamples):
 
 @dataclass(frozen=True, kw_only=True)
 class TinyTextDomain(TinyDomain):
-    """Three classes of three to nine words, half of them words of the class."""
+    """Texts of three classes: three to nine words, about half of them words of the class."""
 
     modality: ClassVar[str] = "text"
 
     @property
     @override
     def class_texts(self) -> tuple[tuple[str, ...], ...]:
-        """Two of the four words of each class, and one of them again."""
+        """Two texts for each class: two of its four words, and the first of these alone."""
         first = [1 + OWN * label for label in range(len(self.classes))]
         return tuple((f"w{word} w{word + 1}", f"w{word}") for word in first)
 
@@ -76,7 +76,7 @@ class TinyTextDomain(TinyDomain):
 
 
 class WordTokenizer:
-    """As much of a tokenizer of transformers as `TextPreprocess` asks for; w7 is token 7."""
+    """The part of a transformers tokenizer that `TextPreprocess` needs; w7 is token 7."""
 
     is_fast = False
     model_input_names = ("input_ids", "attention_mask")
@@ -94,12 +94,12 @@ class WordTokenizer:
         return {f"w{i}": i for i in range(1, N_WORDS)}
 
     def get_special_tokens_mask(self, ids: Sequence[int], *_: Any) -> list[int]:
-        """Return that no token is special."""
+        """Return zeros: no token is special."""
         return [0] * len(ids)
 
 
 class TinyTextBackbone(Backbone):
-    """Embedded words, a dense layer with dropout on each, and another on their mean."""
+    """Word embeddings, a dense layer with dropout on each, and another layer on their mean."""
 
     def __init__(self, width: int) -> None:
         network = nn.ModuleDict(
@@ -158,7 +158,7 @@ class TinyTextBackbone(Backbone):
 
     @override
     def language(self) -> Language:
-        """Padding stands for a hidden word, too."""
+        """Return what token prediction needs; the padding token is also the mask token."""
         return Language(
             hidden=lambda inputs: self.before(2, inputs)[0],
             table=self.network["words"].weight,  # type: ignore[index]
@@ -198,7 +198,7 @@ class TinyTextBackbone(Backbone):
 
 
 class TextPart(nn.Module):
-    """One side of a cut."""
+    """The network on one side of a cut."""
 
     def __init__(self, backbone: TinyTextBackbone, k: int, opens: bool) -> None:
         super().__init__()

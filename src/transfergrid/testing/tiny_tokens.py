@@ -1,4 +1,4 @@
-"""A source that is a vision transformer: tokens and LayerNorm, no BatchNorm, as small as `tiny`."""
+"""A source that is a tiny vision transformer, with tokens and LayerNorm, without BatchNorm."""
 
 from __future__ import annotations
 

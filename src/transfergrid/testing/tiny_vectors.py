@@ -1,4 +1,4 @@
-"""A domain and a source of vectors, as small as their counterparts in `tiny`."""
+"""A domain and a source of vectors, as small as those in `tiny`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WIDTH = 16
 
 @dataclass(frozen=True, kw_only=True)
 class TinyVectorDomain(TinyDomain):
-    """Three classes of sixteen numbers: a centre of each class in noise."""
+    """Three classes of vectors of sixteen numbers: a centre of each class, and noise."""
 
     modality: ClassVar[str] = "vector"
 

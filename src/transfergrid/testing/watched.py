@@ -1,4 +1,4 @@
-"""A driver that notes what a strategy does on its way, and stops it where that makes no sense."""
+"""A driver that records what a strategy does in a run, and raises `Broken` at broken rules."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ STREAMS = tuple(f.name for f in fields(Batch))
 
 @dataclass
 class Notes:
-    """What was seen of a run.
+    """What was recorded of a run.
 
     Attributes:
         begun: names and shapes of the state right after `attach`.
         made: the parameters right after `attach`, by name.
-        starts: state at the start of each phase that has steps, by its number.
-        batches: number of the phase, number of the batch among those that count alike, the batch.
-        moved: tensors that changed although they stood still, in words.
-        awake: layers that were in training mode although nothing learns in them.
-        phases: as the driver was told them.
+        starts: state at the start of each phase that has steps, by the phase's number.
+        batches: for each batch: number of its phase, its number among steps of the same `counts`,
+            the batch.
+        moved: frozen tensors that changed all the same, with the phase's name.
+        awake: layers that were in training mode although nothing in them learns.
+        phases: the phases that the driver got.
     """
 
     begun: dict[str, torch.Size] = field(default_factory=dict)
@@ -43,7 +44,7 @@ class Notes:
 
 
 class WatchedBatch(Batch):
-    """A batch that notes which of its streams are read and absent."""
+    """A batch that records which absent streams are read."""
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
@@ -71,7 +72,7 @@ def _plain(batch: Batch) -> Batch:
 
 
 class WatchedData:
-    """Stands for what `before` is given and notes which streams are read and absent."""
+    """A proxy of the data that `before` gets, which records which absent streams are read."""
 
     def __init__(self, inner: Data) -> None:
         self.inner, self.missed = inner, set[str]()
@@ -84,7 +85,7 @@ class WatchedData:
 
 
 class WatchedDriver(Driver):
-    """Runs a strategy as any driver does, and keeps `notes`."""
+    """Runs a strategy like any driver, and records `notes`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -125,7 +126,7 @@ class WatchedDriver(Driver):
 
     @override
     def begin_of(self, phase: Phase) -> int:
-        if not self.first:  # a learner is made: the phase is about to begin
+        if not self.first:  # no step is done: the phase is about to begin
             self.notes.starts[self.number] = _copy(self.strategy.state_dict())
             self.still = standing(self.strategy, phase, self.phases)
         return super().begin_of(phase)
@@ -146,12 +147,12 @@ class WatchedDriver(Driver):
         super().note(phase, batch, loss)
 
     def begin_of_batch(self, phase: Phase) -> int:
-        """Return the number of the batch at hand, among those that count as it does."""
+        """Return the number of the current batch, among steps of the same `counts`."""
         return self.taken["teacher"] if phase.counts == "teacher" else self.curves.step
 
 
 class _telling:  # noqa: N801
-    """Say which absent stream was read where what follows from it is a crash."""
+    """Replace a crash that follows from reading an absent stream by `Broken`, naming the stream."""
 
     def __init__(self, where: str, seen: object) -> None:
         self.where, self.seen = where, seen
@@ -160,7 +161,7 @@ class _telling:  # noqa: N801
         """Nothing to do."""
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        """Raise `Broken` in the place of the crash."""
+        """Raise `Broken` instead of the crash."""
         missed = sorted(vars(self.seen).get("missed", ()))
         if missed and isinstance(error, (TypeError, AttributeError, IndexError)):
             expect(
@@ -227,20 +228,20 @@ def check_loss(loss: object, where: str) -> None:
     )
 
 
-# What stands still ------------------------------------------------------------------------------
+# What is frozen ---------------------------------------------------------------------------------
 
 
 def tensors_of(strategy: Strategy) -> dict[str, Tensor]:
-    """Return parameters and buffers by name."""
+    """Return a strategy's parameters and buffers by name."""
     return {**dict(strategy.named_parameters()), **dict(strategy.named_buffers())}
 
 
 def standing(strategy: Strategy, phase: Phase, phases: Sequence[Phase]) -> dict[str, Tensor]:
-    """Return copies of all tensors that must keep every bit through a phase: name to tensor.
+    """Return copies of all tensors, by name, that must keep every bit through a phase.
 
-    These are the parameters that do not learn in it, and the buffers of parts in which nothing
-    learns. What the strategy holds beside the network (buffers of its own, copies in the scaffold
-    that no phase lets learn) it may write itself.
+    These are the parameters that do not learn in it, and the buffers of modules in which nothing
+    learns. What the strategy holds beside the network (its own buffers, and scaffold modules that
+    no phase trains) is left out, as it may write to these itself.
     """
     learning, ever = ids(phase), set().union(*(ids(p) for p in phases))
     parameters, found = dict(strategy.named_parameters()), {}
@@ -254,9 +255,9 @@ def standing(strategy: Strategy, phase: Phase, phases: Sequence[Phase]) -> dict[
 
 
 def _surroundings(strategy: Strategy, buffer: str) -> list[Tensor]:
-    """Return the parameters of the smallest part that holds this buffer and has any.
+    """Return the parameters of the smallest module that holds this buffer and has parameters.
 
-    None for a buffer that is the strategy's own.
+    The list is empty for a buffer that is the strategy's own.
     """
     path = buffer.split(".")[:-1]
     while path and path != ["scaffold"]:
@@ -268,12 +269,12 @@ def _surroundings(strategy: Strategy, buffer: str) -> list[Tensor]:
 
 
 def ids(phase: Phase) -> set[int]:
-    """Return the identities of the parameters that learn in a phase."""
+    """Return the ids of the parameters that learn in a phase."""
     return {id(p) for group in phase.learning() for p in group.parameters}
 
 
 def awake(strategy: Strategy, phase: Phase) -> set[str]:
-    """Return the layers in training mode that are in a part where nothing learns."""
+    """Return the names of layers in training mode that are in a module where nothing learns."""
     learning, found = ids(phase), set[str]()
     for name, module in strategy.named_modules():
         parameters = list(module.parameters())

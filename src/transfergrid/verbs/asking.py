@@ -1,7 +1,7 @@
-"""What a command line asks for, and what it says of how cells are run.
+"""Requests of a command line: the cells, and how they are to be run.
 
-A mistake that the words alone tell is refused here: nothing that computes, judges or draws has been
-imported yet.
+Mistakes that the words alone show are refused here, before anything that computes, judges or draws
+is imported.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from transfergrid.runs.launching.processes import Pool
 
 Obey: TypeAlias = "Callable[[Asked, Composer, Pool, DictConfig], int]"
-"""What is done with a request that was read; returns the exit code."""
+"""Carries out a parsed request; returns the exit code."""
 
 
 def sweep(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> int:
-    """Run the grid that was asked for; return the exit code.
+    """Run the requested grid and return the exit code.
 
-    0: every cell is done. 1: cells failed. 2: the request cannot be met. 130: interrupted.
+    0: all cells are done. 1: cells failed. 2: the request is invalid. 130: interrupted.
     """
     try:
         return _sweep(arguments, params, config, loader)
@@ -68,14 +68,14 @@ def obeyed(
     loader: ConfigLoader,
     obey: Obey,
 ) -> int:
-    """Read what was asked for and let it be obeyed, while workers import what cells need.
+    """Parse the request and carry it out, while workers import what cells need.
 
     Raises:
-        BadInputError: the request cannot be met.
+        BadInputError: the request is invalid.
     """
     asked, composer, settings = read(arguments, params, config, loader)
     from transfergrid.records.ledgers.ledger import (
-        Ledger,  # and more that no refusal so far waits for
+        Ledger,  # imported after the checks above
     )
     from transfergrid.runs.launching.grids import begun
 
@@ -88,7 +88,7 @@ def obeyed(
 def read(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> tuple[Asked, Composer, Settings]:
-    """Return what was asked for, what composes more of it, and how cells are run.
+    """Return the request, the composer that made it, and the settings for running cells.
 
     Raises:
         BadInputError: a word is wrong.
@@ -97,7 +97,7 @@ def read(
     settings = settings_of(config)
     if type(config.debug) is not bool:
         raise BadInputError(f"debug={config.debug}: give true or false")
-    Rerun(str(config.rerun))  # a wrong word is told now
+    Rerun(str(config.rerun))  # refuses a wrong word now
     if not config.results:
         raise BadInputError("results= names no folder")
     request = request_of(arguments, params, config, loader)
@@ -108,7 +108,7 @@ def read(
 def request_of(
     arguments: Sequence[str], params: Mapping[str, Any], config: DictConfig, loader: ConfigLoader
 ) -> Request:
-    """Return what was typed, sorted into axes.
+    """Return the typed words, sorted into axes.
 
     Raises:
         BadInputError: a word is wrong.
@@ -118,7 +118,7 @@ def request_of(
 
 
 def ask(request: Request, composer: Composer) -> Asked:
-    """Compose every option that was asked for.
+    """Return the request with all its options composed.
 
     Raises:
         BadInputError: a name, key or value is wrong.
@@ -139,34 +139,34 @@ def ask(request: Request, composer: Composer) -> Asked:
 
 
 def defaults_of(config: DictConfig) -> dict[str, str]:
-    """Return what each part of a cell is where nothing is asked for, by name."""
+    """Return the default of each part of a cell, by name."""
     choices = config.hydra.runtime.choices
-    groups = {group: str(choices.get(group)) for group in GROUPS}  # none where a list was typed
+    groups = {group: str(choices.get(group)) for group in GROUPS}  # "None" if a list was typed
     return {**groups, "labels": str(config.labels), "seed": str(config.seed)}
 
 
 def settings_of(config: DictConfig) -> Settings:
-    """Return how cells are run, which no identity depends on.
+    """Return the settings for running cells, on which no cell's id depends.
 
     Raises:
-        BadInputError: a key or value makes no sense.
+        BadInputError: a key or value is invalid.
     """
     trainer = _plain(config.trainer)
     choices = config.hydra.runtime.choices
     study = choices.get("study")
     tracking = _plain(config.tracking)
     trust.vouch(tracking)
-    build(tracking)  # a wrong key is told now
+    build(tracking)  # refuses a wrong key now
     name = None if study in (None, "null") else str(study)
     launcher = launchers.read(_plain(config.hydra.launcher), choices.get("hydra/launcher"))
     return Settings.read(trainer, tracking, name, str(config.keep), launcher)
 
 
 def allowed_in(config: DictConfig) -> list[str]:
-    """Return the modules that the user allows, see `trust`.
+    """Return the modules that the user allows; see `trust`.
 
     Raises:
-        BadInputError: the key `allow` holds something else than names.
+        BadInputError: the key `allow` is not a list of names.
     """
     told = OmegaConf.to_container(config)["allow"]  # type: ignore[index, call-overload]
     names = told.split(",") if isinstance(told, str) else told

@@ -1,4 +1,4 @@
-"""The verb `cache`: what was made of examples once for all, and how much disk that takes."""
+"""The verb `cache`: show or clear cached features and images, and their size on disk."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from transfergrid.verbs.parser import Parser
 
 DOES = ("status", "clear")
 MOST = 40
-"""Characters of a network's name that are shown."""
+"""The largest number of characters shown of a network's name."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid cache status|clear [RESULTS] [--format FORMAT]`.
+    """Run `transfergrid cache status|clear [RESULTS] [--format FORMAT]`.
 
     Raises:
         BadInputError: there is no such folder.

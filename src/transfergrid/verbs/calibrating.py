@@ -1,4 +1,4 @@
-"""The verb `calibrate`: how far can this grid's verdicts be trusted?"""
+"""The verb `calibrate`: measure how far this grid's verdicts can be trusted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTS = ("items", "sd", "accuracy", "disagreement", "same_arm", "classes", "coll
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid calibrate [RESULTS] [--seeds N,N] [--items N] [--sd POINTS] ...`."""
+    """Run `transfergrid calibrate [RESULTS] [--seeds N,N] [--items N] [--sd POINTS] ...`."""
     chosen = _parser().parse_args(arguments)
     if chosen.plot:
         calibration_plot.check_place(chosen.plot)
@@ -40,12 +40,12 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _progress(plan: Plan) -> Callable[[int], None]:
-    """Return what writes over one line on the terminal how far it is, and clears it at the end."""
+    """Return a progress callback that rewrites one line on the terminal, cleared at the end."""
 
     def tell(done: int) -> None:
         line = f"{done:,} of {plan.simulations:,} simulations"
         end = "\r" + " " * len(line) + "\r" if done == plan.simulations else ""
-        sys.stderr.write(f"\r{line}{end}")  # numbers alone
+        sys.stderr.write(f"\r{line}{end}")  # only numbers, so safe to print
         sys.stderr.flush()
 
     return tell
@@ -105,7 +105,7 @@ def _plan(chosen: argparse.Namespace) -> Plan:
 
 
 def _with(noise: Noise, given: dict[str, float]) -> Noise:
-    """Return the noise with what is given; disagreements that are not follow the accuracy."""
+    """Return the noise with the given values; disagreements not given scale with the accuracy."""
     accuracy = given.get("accuracy", noise.accuracy)
     scale = accuracy * (100 - accuracy) / (noise.accuracy * (100 - noise.accuracy))
     scaled = {name: getattr(noise, name) * scale for name in ("disagreement", "same_arm")}
@@ -116,7 +116,7 @@ def _with(noise: Noise, given: dict[str, float]) -> Noise:
 
 
 def _rules(bench: Bench | None, margin: float | None) -> Rules:
-    """Return the declared rules, with Holm's correction: no other is simulated."""
+    """Return the declared rules with Holm's correction, the only one that is simulated."""
     rules = dataclasses.replace(bench.declaration.rules if bench else Rules(), correction="holm")
     return rules if margin is None else dataclasses.replace(rules, margin=margin)
 

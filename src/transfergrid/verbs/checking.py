@@ -1,4 +1,4 @@
-"""The verb `check`: does a strategy keep the rules of a fair comparison?"""
+"""The verb `check`: test whether a strategy keeps the rules of a fair comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid check STRATEGY [--yaml FILE]`; 1 if a rule is broken."""
+    """Run `transfergrid check STRATEGY [--yaml FILE]`; return 1 if a rule is broken."""
     parser = Parser(
         prog="transfergrid check",
         description="Run the conformance suite on a strategy, in seconds, on tiny domains: a line "
@@ -43,7 +43,7 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _file(name: str, given: str | None) -> Path | None:
-    """Return the config file that was given, or a shipped strategy's own."""
+    """Return the given config file, or a shipped strategy's own."""
     if given is None:
         return shipped.conf_dir() / "strategy" / f"{name}.yaml" if "." not in name else None
     if not Path(given).is_file():

@@ -1,4 +1,4 @@
-"""The command `transfergrid`: a verb, or Hydra overrides that ask for a grid of cells."""
+"""The command `transfergrid`: it takes a verb, or Hydra overrides that request a grid of cells."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ VERBS = {
     "ledger": "transfergrid.verbs.ledgers",
     "status": "transfergrid.verbs.status",
 }
-"""Verb to the module whose `command(arguments)` obeys it."""
+"""The module of each verb, whose `command(arguments)` runs it."""
 MOST_NAMED = 20
-"""Files that are left out and named; of more the others are counted."""
+"""The largest number of skipped files that are named; further ones are only counted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; leaves with its exit code."""
+    """Run the command and exit with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     interrupts.begin()
     try:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         is_asked = isinstance(error, KeyboardInterrupt) or interrupts.was_raised()
         if is_asked and not (isinstance(error, SystemExit) and not error.code):
-            complain(interrupts.told())  # be it that a library took it for a fault of its own
+            complain(interrupts.told())  # even if a library wrapped it in an error of its own
             sys.exit(interrupts.EXIT_CODE)
         if isinstance(error, BadInputError):
             complain(error)
@@ -92,14 +92,14 @@ def _verb(words: Sequence[str]) -> int:
     command = import_module(VERBS[words[0]]).command
     with _naming_what_is_left_out(), interrupts.interruptible():
         code: int = command(words[1:])
-        sys.stdout.flush()  # a disk that is full says so here, and not when Python has ended
-    gc.freeze()  # Python would search all that was read for circles as it ends
+        sys.stdout.flush()  # a full disk raises here, and not at Python's exit
+    gc.freeze()  # else Python collects garbage among all objects at exit
     return code
 
 
 @contextmanager
 def _naming_what_is_left_out() -> Iterator[None]:
-    """Name in the end, whatever the end, the files that could not be used; many are counted."""
+    """Warn at the end, also after an error, of the files that could not be used."""
     lines: dict[str, None] = {}
     try:
         with hearing(lines.setdefault):
@@ -112,7 +112,7 @@ def _naming_what_is_left_out() -> Iterator[None]:
 
 
 def _hydra(words: list[str]) -> int:
-    """Hand the overrides to Hydra, whose sweeper is ours and leaves with the exit code."""
+    """Pass the overrides to Hydra, whose sweeper is ours and exits with the exit code."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -126,7 +126,7 @@ def _hydra(words: list[str]) -> int:
         for file in own_configs.standing_in(conf_dir()):
             warn(f"{file} is read instead of the shipped {file.parent.name}/{file.name}")
     sys.argv = ["transfergrid", *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise instead of printing; told in one line below
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing
     decorate = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     warnings.filterwarnings("error", r"provider=.* is not available", UserWarning)
     try:
@@ -141,18 +141,18 @@ def _hydra(words: list[str]) -> int:
 
 @contextmanager
 def _fitting_help() -> Iterator[None]:
-    """Cut what Hydra prints as help, whose lists of options may be of any length."""
+    """Wrap Hydra's help to the terminal's width, as its lists of options may be long."""
     shown = io.StringIO()
     try:
         with redirect_stdout(shown):
             yield
-    finally:  # it may leave by an exit of its own
+    finally:  # Hydra may exit by itself
         for line in shown.getvalue().strip().splitlines():
             say(fitting(line, shutil.get_terminal_size().columns))
 
 
 def _never(config: object) -> None:
-    """Stand for a job: the sweeper never starts one."""
+    """Stand in for Hydra's job function, which our sweeper never calls."""
 
 
 if __name__ == "__main__":

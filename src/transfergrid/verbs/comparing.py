@@ -1,4 +1,4 @@
-"""Two records of one cell, compared line by line: what came out, then where it was run."""
+"""Two records of the same cell, compared line by line: results first, then circumstances."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ class Compared:
     again: str
     verdict: str
     decides: bool = True
-    """Whether a difference here makes the cell a different one; versions and machines do not."""
+    """Whether a difference here means that the cell did not reproduce; not so for versions and
+    machines."""
 
     @property
     def is_different(self) -> bool:
-        """Return whether this line says that the cell did not repeat itself."""
+        """Return whether this line shows that the cell did not reproduce."""
         return self.decides and self.verdict == "differs"
 
 
 def compare(record: Record, again: Record, old: Ledger, new: Ledger) -> list[Compared]:
-    """Compare what came out, then where and with what it was run."""
+    """Return the comparison of results, then of where and with what the cell was run."""
     lines = [_scores(record, again, part) for part in ("test", "validation", "train")]
     lines.append(_values("chosen step", record.chosen, again.chosen))
     lines.append(_predictions(record, old, new))
@@ -96,7 +97,7 @@ def _counts(record: Record) -> str:
 
 
 def _circumstances(record: Record, again: Record) -> list[Compared]:
-    """Return a line for each of versions, commit, code and machine; equal ones as a single line."""
+    """Return a line for each differing version, commit, code or machine, and one for equal ones."""
     ours, theirs = ({"data and configs": r.parts, **circumstances(r)} for r in (record, again))
     names = [name for name in {**ours, **theirs} if name != WEIGHTS]
     other = [
@@ -110,12 +111,12 @@ def _circumstances(record: Record, again: Record) -> list[Compared]:
 
 
 def sheet(lines: Sequence[Compared], title: str = "", footer: Sequence[str] = ()) -> Sheet:
-    """Return the comparison as a sheet; what is equal beside versions and machines in a sentence.
+    """Return the comparison as a sheet; equal circumstances are summed up in a sentence.
 
     Args:
-        lines: as `compare` returns them.
-        title: names the cell.
-        footer: lines that close it.
+        lines: the result of `compare`.
+        title: the name of the cell.
+        footer: the closing lines.
     """
     rows = [line for line in lines if line.recorded]
     equal = [f"equal: {line.what}" for line in lines if not line.recorded]
@@ -134,7 +135,7 @@ def sheet(lines: Sequence[Compared], title: str = "", footer: Sequence[str] = ()
 
 
 def conclusion(lines: Sequence[Compared]) -> str:
-    """Return in one line whether the cell repeated itself, and in what it did not."""
+    """Return in one line whether the cell reproduced, and what differs."""
     different = [line.what for line in lines if line.is_different]
     if different:
         return f"different: {', '.join(different)}"

@@ -13,7 +13,7 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid compare BEFORE AFTER [--format FORMAT] [--where CONDITIONS]`."""
+    """Run `transfergrid compare BEFORE AFTER [--format FORMAT] [--where CONDITIONS]`."""
     parser = Parser(
         prog="transfergrid compare",
         description="Show which scores and verdicts changed between two looks, and why.",

@@ -1,4 +1,4 @@
-"""The verb `curves`: what transfer gives over labels, or over steps."""
+"""The verb `curves`: show the benefit of transfer over labels, or over steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid curves [RESULTS] [--against labels|steps] [--threshold P] ...`."""
+    """Run `transfergrid curves [RESULTS] [--against labels|steps] [--threshold P] ...`."""
     parser = Parser(
         prog="transfergrid curves",
         description="Show what transfer gives over target labels, or over training steps.",
@@ -40,6 +40,6 @@ def command(arguments: Sequence[str]) -> int:
             bench, against, chosen.threshold, chosen.exchange, chosen.over, where
         )
     show(curves_table.sheet(curves, none, closing_lines(bench)), chosen.format)
-    if against is Axis.LABELS:  # steps are of validation, which is no look at a gain on test
+    if against is Axis.LABELS:  # curves over steps show validation scores: not a look at test gains
         bench.note_gains({c for curve in curves for c in curve.cells}, "curves", chosen.over)
     return 0

@@ -1,4 +1,4 @@
-"""The verb `dashboard`: W&B's pages of a project, on the server or as a file."""
+"""The verb `dashboard`: create a project's W&B pages, on the server or as a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATER = "the same command without -o saves it on the server, once you are logged
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid dashboard [--project P] [--results DIR] [-o FILE] [--report] ...`."""
+    """Run `transfergrid dashboard [--project P] [--results DIR] [-o FILE] [--report] ...`."""
     chosen = _parser().parse_args(arguments)
     _check_installed()
     page = Page(chosen.project, chosen.entity, chosen.study, metrics_in(chosen.results))
@@ -61,10 +61,10 @@ def _check_installed() -> None:
 
 
 def metrics_in(results: str | None) -> tuple[str, ...]:
-    """Return the names of the metrics that a ledger's cells are decided by.
+    """Return the names of the deciding metrics of a ledger's cells.
 
     Raises:
-        BadInputError: it holds no cell.
+        BadInputError: the ledger has no done cell.
     """
     if results is None:
         return ("accuracy",)

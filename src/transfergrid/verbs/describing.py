@@ -1,4 +1,4 @@
-"""The verb `describe`: a strategy's config file, with what its class says of itself."""
+"""The verb `describe`: write a strategy's config file from its class."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from transfergrid.strategies.base import Strategy
 
 KEPT = ("help", "tuning_trials")
-"""What only the file says: its author's words, and how many settings were tried."""
+"""The keys whose values come from the file only: the author's line of help, and how many settings
+were tried."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid describe STRATEGY [--write FILE]`."""
+    """Run `transfergrid describe STRATEGY [--write FILE]`."""
     parser = Parser(
         prog="transfergrid describe",
         description="Print a strategy's config file as its class describes it. An existing file "
@@ -46,10 +47,10 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def class_of(name: str) -> type[Strategy]:
-    """Return the class of a shipped strategy by its name, or of one's own by MODULE.CLASS.
+    """Return the class of a shipped strategy by its name, or of a user's own by MODULE.CLASS.
 
     Raises:
-        BadInputError: there is none, or it is no strategy.
+        BadInputError: there is no such class, or it is not a strategy.
     """
     from transfergrid.strategies.base import Strategy
 
@@ -58,7 +59,7 @@ def class_of(name: str) -> type[Strategy]:
         near = did_you_mean(target, shipped.strategies(), other_names("strategy"))
         near = near if near.endswith("?") else ""
         raise BadInputError(f"{target}: give a shipped strategy's name, or MODULE.CLASS{near}")
-    trust.vouch({"_target_": target})  # whoever types a name means it
+    trust.vouch({"_target_": target})  # the user typed it, so it is trusted
     kind: Any = locate(target)
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise BadInputError(f"{kind} is no strategy")
@@ -70,10 +71,10 @@ def described(kind: type[Strategy], before: str = "") -> str:
 
     Args:
         kind: the class.
-        before: the file as it stands; empty for a new one.
+        before: the current text of the file; empty for a new one.
 
     Raises:
-        BadInputError: the file is no YAML.
+        BadInputError: the file is not valid YAML.
     """
     told: dict[str, Any] = kind.about()
     try:
@@ -89,7 +90,7 @@ def described(kind: type[Strategy], before: str = "") -> str:
 
 
 def _moved(values: str, known: Mapping[str, Any], kind: type[Strategy]) -> str:
-    """Return what a file gives, with the class's new default where it gave the one before."""
+    """Return a file's values, with the class's new default in place of its old one."""
     given = yaml.safe_load(values) or {}
     for name, told in kind.space.items():
         before = (known.get(name) or {}).get("default")
@@ -100,7 +101,7 @@ def _moved(values: str, known: Mapping[str, Any], kind: type[Strategy]) -> str:
 
 
 def _keys(before: str) -> set[str]:
-    """Return the arguments that a file gives, itself or by its `defaults`."""
+    """Return the arguments that a file sets, directly or through its `defaults`."""
     told = yaml.safe_load(before)
     parts = [
         place for entry in told.get("defaults", ()) if isinstance(entry, dict) for place in entry
@@ -109,14 +110,14 @@ def _keys(before: str) -> set[str]:
 
 
 def _values(kind: type[Strategy], kept: Mapping[str, Any]) -> str:
-    """Return what a new file begins with: the constructor's defaults, commented by its `Args`."""
+    """Return the head of a new file: the constructor's defaults, commented from its `Args`."""
     line = kept["help"]
     head = [f"# {line[:1].upper()}{line[1:]}.", f"_target_: {kind.__module__}.{kind.__qualname__}"]
     return "\n".join([*head, *_lines(kind)])
 
 
 def _lines(kind: type[Strategy], there: Collection[str] = ()) -> list[str]:
-    """Return a line for each argument that is not there yet, with its default."""
+    """Return a line with the default of each argument that is not there yet."""
     said = dict(re.findall(r"(?m)^ {4}(\w+): (.+)", inspect.getdoc(kind) or ""))
     lines = []
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -125,7 +126,7 @@ def _lines(kind: type[Strategy], there: Collection[str] = ()) -> list[str]:
         space = getattr(kind, "space", {})
         value = space[name].default if name in space else parameter.default
         if name == "lr_factor" and value is None:
-            value = 1.0  # which it means where the space says nothing
+            value = 1.0  # the meaning of None if the space does not say
         told = "???" if value is parameter.empty else _flow(config_of(value))
         lines.append(f"{name}: {told}" + (f"   # {said[name]}" if name in said else ""))
     return lines

@@ -1,4 +1,4 @@
-"""A done cell run again, for what it did not note of itself the first time."""
+"""Run a done cell again, for diagnostics that it did not record the first time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from transfergrid.verbs.reproducing import cell_again, machine_of
 
 
 def examined(ledger: Ledger, record: Record) -> Record:
-    """Return a record with full diagnostics, of its cell run again beside the ledger.
+    """Return the record with full diagnostics, after running its cell again outside the ledger.
 
     Raises:
-        BadInputError: it cannot be run, or is another cell by now.
+        BadInputError: the cell cannot be run, or has other results now.
     """
     cell, machine = cell_again(record), {**machine_of(record), "diagnostics": "full"}
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:

@@ -40,7 +40,7 @@ FORMATS = ("text", "json")
 
 @dataclass(frozen=True)
 class Explained:
-    """A cell's autopsy, with what its ledger adds."""
+    """A cell's autopsy, with context from its ledger."""
 
     results: Path
     """The ledger's folder."""
@@ -48,23 +48,23 @@ class Explained:
     baseline: Record | None
     found: Autopsy
     others: tuple[Autopsy, ...]
-    """Of the arm's other seeds."""
+    """The autopsies of the arm's other seeds."""
     block: tuple[Record, ...]
-    """The other cells of its seed block, among which a remedy may have been tried."""
+    """The other cells of its seed block, which may include a remedy."""
 
     @property
     def is_partly_noted(self) -> bool:
-        """Return whether the cell could have noted more of itself."""
+        """Return whether the cell has diagnostics, but not all of them."""
         noted = self.cell.diagnostics
         return noted is not None and noted.extent != "full"
 
     def seeds(self, cause: Cause) -> str:
-        """Say in how many seeds a cause stands out; empty with one seed."""
+        """Return the words for how many seeds show a cause; empty for one seed."""
         every = (self.found, *self.others)
         return f"in {shared_by(cause.name, every)} of {len(every)} seeds" if self.others else ""
 
     def tried(self, cause: Cause) -> Record | None:
-        """Return the cell of this block that had the remedy, unless that is this arm again."""
+        """Return the cell of this block that applied the remedy; None if the remedy is this arm."""
         name = cause.remedy.strategy
         if name == self.cell.names.strategy:
             return None
@@ -74,7 +74,7 @@ class Explained:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid explain CELL [--full] [--results DIR] [--format text|json]`."""
+    """Run `transfergrid explain CELL [--full] [--results DIR] [--format text|json]`."""
     parser = Parser(
         prog="transfergrid explain",
         description="Say why a cell did worse than its baseline, from what it noted in its record, "
@@ -95,12 +95,12 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def explain(ledger: Ledger, identity: str, full: bool = False) -> Explained:
-    """Judge a done cell, and its arm's other seeds likewise.
+    """Return the autopsy of a done cell and of its arm's other seeds.
 
     Args:
-        ledger: that it is in.
-        identity: of the cell.
-        full: run it again first, for all that it can note of itself; the ledger stays as it is.
+        ledger: the cell's ledger.
+        identity: the cell's id.
+        full: whether to run the cell again first, with all diagnostics; the ledger is not changed.
 
     Raises:
         BadInputError: there is no such cell, or it cannot be run again.
@@ -142,7 +142,7 @@ def shown(told: Explained) -> str:
 
 
 def _more(told: Explained) -> str:
-    """Say what the cell did not note, and the command that tells it."""
+    """Return the words for the missing diagnostics, and the command that gives them."""
     noted, where = told.cell.diagnostics, str(told.results)
     assert noted is not None
     told_of = (

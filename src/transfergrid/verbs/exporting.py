@@ -1,4 +1,4 @@
-"""The verb `export`: a cell's model as a folder that needs neither the ledger nor its source.
+"""The verb `export`: write a cell's model as a folder independent of ledger and source.
 
 model.safetensors   the weights
 config.json         what the model is built from; see `models.description_of`
@@ -36,7 +36,7 @@ CONFIG, CLASSES, CARD, ARCHITECTURE = "config.json", "classes.json", "README.md"
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid export CELL [-o DIR] [--results DIR] [--force]`."""
+    """Run `transfergrid export CELL [-o DIR] [--results DIR] [--force]`."""
     parser = Parser(
         prog="transfergrid export", description="Write a kept model as a folder with a model card."
     )
@@ -53,10 +53,10 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def export(ledger: Ledger, identity: str, folder: Path, force: bool = False) -> None:
-    """Write a done cell's model; the folder is whole or as it was.
+    """Write a done cell's model; on failure the folder stays as it was.
 
     Raises:
-        BadInputError: its weights were not kept, or there is something in the folder.
+        BadInputError: its weights were not kept, or the folder is not empty.
     """
     record = ledger.read(identity)
     trust.check(record.config, f"cell {identity}")
@@ -83,7 +83,7 @@ def check_kept(ledger: Ledger, identity: str) -> None:
 
 
 def check_free(folder: Path, force: bool) -> None:
-    """Raise `BadInputError` if a folder is a file, or holds what is not to be replaced."""
+    """Raise `BadInputError` if a folder is a file, or is not empty without `force`."""
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder} is a file: give another folder with -o")
     if not force and folder.is_dir() and any(folder.iterdir()):
@@ -103,7 +103,7 @@ def _write(ledger: Ledger, record: Record, draft: Path) -> None:
 
 
 def exported_config(record: Record, folder: Path) -> Config:
-    """Return what the model is built from; what that needs beside it is put into the folder."""
+    """Return the model's description; files that it needs are copied into the folder."""
     from transfergrid.runs.models import description_of
 
     description = description_of(record)
@@ -122,11 +122,12 @@ def exported_config(record: Record, folder: Path) -> Config:
 
 
 def inputs_of(record: Record) -> Config:
-    """Return what the model takes: its modality and, of texts and vectors, how a table was read.
+    """Return the model's inputs: the modality and, for texts and vectors, how tables are read.
 
-    Of images it says what is black and white in those of more than 8 bits, if that was said.
+    For images it contains which values are black and white in images of more than 8 bits, if that
+    was set.
 
-    A data set that finds its columns by itself notes which they are; older records do not say.
+    A text dataset that finds its columns by itself notes which they are; older records lack this.
     """
     target = build(record.config["target"])
     if target.modality == "vector":
@@ -151,9 +152,9 @@ def inputs_of(record: Record) -> Config:
 
 
 def _self_contained(config: Any, folder: Path, place: str) -> Any:
-    """Return a config whose architectures need nothing but the folder; each has its key's place.
+    """Return a config whose architectures need only the folder, each in a subfolder by its key.
 
-    What else names files took them when it was set up, and the model has what came of them.
+    Other parts that name files read them at setup, and the model contains the result.
     """
     if not isinstance(config, dict):
         return config
@@ -174,7 +175,7 @@ def _moved(config: Config, folder: Path, place: str) -> Config:
 
 
 def _relative(config: Any, folder: Path) -> Any:
-    """Return a config whose paths inside the folder do not say where that is."""
+    """Return a config with the paths inside the folder made relative to it."""
     paths = (config.get("about") or {}).get("paths", ())
     inside = {
         key: Path(config[key]).relative_to(folder).as_posix()
@@ -185,7 +186,7 @@ def _relative(config: Any, folder: Path) -> Any:
 
 
 def _move(draft: Path, folder: Path) -> None:
-    """Put the draft in the folder's place, or its files into a folder that is there."""
+    """Move the draft to the folder's place, or its files into an existing folder."""
     if not folder.exists():
         draft.rename(folder)
         return

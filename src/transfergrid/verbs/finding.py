@@ -1,4 +1,4 @@
-"""A done cell by the beginning of its identity, as a person types it."""
+"""Finding a done cell by the prefix of its id that a user typed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from transfergrid.records.ledgers.ledger import Ledger
 
 SHORTEST = 4
 SHOWN = 8
-"""Digits of an identity that are shown where it stands for a cell: enough among many thousands."""
+"""The number of digits shown of a cell's id: enough to distinguish many thousands."""
 _BEGINNING = re.compile(r"[0-9a-f]{1,16}")
 
 
 def find_cell(ledger: Ledger, typed: str) -> str:
-    """Return the identity of the one done cell that begins as typed.
+    """Return the id of the only done cell whose id begins as typed.
 
     Raises:
-        BadInputError: there is none, or more than one, or too little was typed.
+        BadInputError: no cell or several match, or too few digits were typed.
     """
     ledger.check_exists()
     wanted = typed.strip().lower()
@@ -57,5 +57,5 @@ def _instead(ledger: Ledger, wanted: str) -> str:
 
 
 def where(ledger: Ledger) -> str:
-    """Return what says to a verb where the ledger is; empty for the usual place."""
+    """Return the option that names the ledger's folder; empty for the default folder."""
     return "" if str(ledger.root) == "results" else f" --results {ledger.root}"

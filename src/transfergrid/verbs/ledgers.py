@@ -1,4 +1,4 @@
-"""The verb `ledger`: what can be done with a folder of results as a whole."""
+"""The verb `ledger`: operations on a whole folder of results."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid ledger check|compact|merge|export [RESULTS] ...`.
+    """Run `transfergrid ledger check|compact|merge|export [RESULTS] ...`.
 
     Raises:
-        BadInputError: there is nothing of that name to do, or it cannot be done.
+        BadInputError: there is no such operation, or it is not possible.
     """
     chosen = _parser().parse_intermixed_args(arguments)
     check_known("thing to do with a ledger", chosen.what, DOES)
@@ -97,7 +97,7 @@ def _merge(chosen: argparse.Namespace) -> int:
 
 
 def _say(merged: Merged, kept: str) -> None:
-    """Say what a merge did, and of which cells there were two records."""
+    """Print what a merge did, and which cells had two different records."""
     say(f"{plural(merged.taken, 'cell')} taken, {merged.known} known before")
     others = [plural(n, kind.removesuffix("s")) for kind, n in merged.documents.items()]
     others += [plural(merged.attempts, "failed attempt")] if merged.attempts else []
@@ -118,7 +118,7 @@ def _folders(chosen: argparse.Namespace, count: int, usual: Sequence[str]) -> Se
     """Return the folders that were typed.
 
     Raises:
-        BadInputError: there are more of them, or fewer.
+        BadInputError: there are too many or too few.
     """
     found: Sequence[str] = chosen.folders or usual
     if len(found) != count:

@@ -1,4 +1,4 @@
-"""The verb `list`: what there is to choose from, one line of help each."""
+"""The verb `list`: the available options, with one line of help each."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ KINDS = {
 }
 
 STRATEGIES = "strategies"
-"""Of which more is listed than a line of help."""
+"""The kind for which more is listed than a line of help."""
 CELLS = "cells"
-"""What is done, beside what there is to choose from."""
+"""The kind that lists done cells instead of options."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid list KIND [--config-dir DIR] [--results DIR] [--where CONDITIONS] ...`."""
+    """Run `transfergrid list KIND [--config-dir DIR] [--results DIR] [--where CONDITIONS] ...`."""
     parser = Parser(prog="transfergrid list", description="List what there is to choose from.")
     parser.add_argument("kind", nargs="?", help=", ".join((*KINDS, CELLS)))
     parser.add_argument("--config-dir", help="a folder with configs of your own")
@@ -69,7 +69,7 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _options_sheet(kind: str | None, config_dir: str | None) -> Sheet:
-    """Return the options of one kind, or of all, each with its line of help.
+    """Return a sheet of the options of one kind, or of all, each with its line of help.
 
     Raises:
         BadInputError: there is no such kind, or no such folder.
@@ -102,10 +102,10 @@ def _options_sheet(kind: str | None, config_dir: str | None) -> Sheet:
 
 
 def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
-    """Return done cells: id, test score in points, whether the weights are kept, and in words.
+    """Return a sheet of done cells: id, test score in points, whether weights are kept, label.
 
     Raises:
-        BadInputError: no cell is where it was asked for.
+        BadInputError: no cell meets the conditions.
     """
     records = sorted(where.rows(ledger.records()), key=lambda record: record.label)
 
@@ -129,7 +129,7 @@ def cells_sheet(ledger: Ledger, where: selecting.Where) -> Sheet:
 
 
 def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
-    """Return a cell for programs; the score is in points where the metric is a share."""
+    """Return a cell as a row for programs; the score is in points if the metric is a share."""
     return {
         "id": record.id,
         **asdict(record.names),
@@ -143,12 +143,12 @@ def _row(ledger: Ledger, record: Record) -> dict[str, Any]:
 
 
 def _pair(record: Record) -> str:
-    """Return what is odd about the pair of source domain and target, such as "partial"."""
+    """Return the special relation of source domain and target, such as "partial"."""
     return record.data.pair.told if record.data.pair is not None else ""
 
 
 def _folders(config_dir: str | None) -> list[Path]:
-    """Return where options are, the user's own behind the shipped ones.
+    """Return the folders with options, the shipped ones first, then the user's own.
 
     Raises:
         BadInputError: there is no such folder.
@@ -160,15 +160,15 @@ def _folders(config_dir: str | None) -> list[Path]:
 
 
 def options(group: str, folders: Sequence[Path]) -> dict[str, str]:
-    """Return a group's options with their line of help; later folders win."""
+    """Return a group's options with their line of help; later folders take precedence."""
     return {path.stem: told for path, told, _ in _files(group, folders)}
 
 
 def _files(group: str, folders: Sequence[Path]) -> list[tuple[Path, str, Any]]:
-    """Return a group's files by name, each with its line of help and what it holds.
+    """Return a group's files, sorted by name, each with its line of help and its content.
 
     Raises:
-        BadInputError: one is no YAML.
+        BadInputError: a file is not valid YAML.
     """
     paths = {path.stem: path for folder in folders for path in (folder / group).glob("*.yaml")}
     return [_read(paths[name]) for name in sorted(paths)]

@@ -1,4 +1,4 @@
-"""`transfergrid list strategies`: each with its setting, what it transfers and what is proven."""
+"""`transfergrid list strategies`: each with its setting, what it transfers, and its badges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEYS = (
     *("name", "strategy", "setting", "transfers", "badge", "proven"),
     *("target_statistics", "source", "target_labels", "unlabelled", "tasks"),
 )
-"""What strategies are chosen by: each column by its title, and more."""
+"""The keys for selecting strategies: each column by its title, and more."""
 HELP = "'setting=transductive transfers=features proven=trajectory'"
 SHORT = {"formula_exact": "formula", "trajectory_exact": "trajectory", "band_reproduced": "band"}
 BELOW = (
@@ -29,7 +29,7 @@ BELOW = (
 
 @dataclass(frozen=True)
 class Listed:
-    """One strategy, as its file describes it; see `records.needs`."""
+    """One strategy, as described in its file; see `records.needs`."""
 
     option: str
     help: str
@@ -46,7 +46,7 @@ class Listed:
 
     @classmethod
     def of(cls, option: str, told: str, about: dict[str, Any]) -> Listed:
-        """Return what a file's `about` says; what it leaves out is as the base class has it."""
+        """Return the strategy of a file's `about`; missing keys have the base class's values."""
         needs = about.get("needs") or {}
         return cls(
             option=option,
@@ -65,41 +65,41 @@ class Listed:
 
     @property
     def name(self) -> tuple[str, ...]:
-        """Its own name and the other usual ones, by any of which it is found."""
+        """Its own name and its aliases; any of them selects it."""
         return (self.option, *self.also_called, *self.variants)
 
     @property
     def strategy(self) -> tuple[str, ...]:
-        """As `name`: the title of its column."""
+        """The same as `name`, under the title of its column."""
         return self.name
 
     @property
     def badge(self) -> tuple[str, ...]:
-        """Its badges, by any of which it is found."""
+        """Its badges; any of them selects it."""
         return self.badges
 
     @property
     def proven(self) -> tuple[str, ...]:
-        """Its badges in the words of the table."""
+        """Its badges, worded as in the table."""
         return tuple(SHORT[badge] for badge in self.badges)
 
     @property
     def does(self) -> str:
-        """Its line of help, and what BatchNorm does with the unlabelled inputs that it takes."""
+        """Its line of help, and how BatchNorm treats unlabelled inputs, if it uses any."""
         told = f"; BatchNorm: unlabelled inputs {self.target_statistics}"
         return self.help + told if self.unlabelled == "true" else self.help
 
     def row(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return it as a row for programs."""
         told = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
         return {"kind": "strategies", "name": told.pop("option"), **told}
 
 
 def strategies_sheet(found: Sequence[Listed], where: str | None) -> Sheet:
-    """Return the strategies that are meant.
+    """Return a sheet of the selected strategies.
 
     Raises:
-        BadInputError: a condition cannot be read, or none meets it.
+        BadInputError: a condition cannot be parsed, or no strategy meets it.
     """
     chosen = Where.parse(where, KEYS).rows(found)
     columns: list[Column[Listed]] = [
@@ -114,7 +114,7 @@ def strategies_sheet(found: Sequence[Listed], where: str | None) -> Sheet:
 
 
 def read(files: Sequence[tuple[Path, str, Any]]) -> list[Listed]:
-    """Return strategies of files, each with its line of help and what it holds."""
+    """Return the strategies of files, given as (path, line of help, content)."""
     found = []
     for path, told, config in files:
         about = config.get("about") if isinstance(config, dict) else None

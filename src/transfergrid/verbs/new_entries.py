@@ -1,4 +1,4 @@
-"""Entries of a matrix without values, out of tables, a few at a time. Needs no torch."""
+"""Matrix entries without values, from tables, in chunks. Needs no torch."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def entry_chunks(
     encoding: str = "utf-8",
     delimiter: str | None = None,
 ) -> Iterator[Chunk]:
-    """Yield the entries that these tables ask for.
+    """Yield the entries that these tables request.
 
     Args:
-        files: tables, with these columns and maybe others.
-        columns: of users and of items, as the model's own table calls them.
-        encoding: of tables.
-        delimiter: between the fields of CSV; by default as the first line says.
+        files: tables with these columns and possibly others.
+        columns: the columns of users and of items, named as in the model's own table.
+        encoding: the encoding of tables.
+        delimiter: separator of CSV fields; by default it follows from the first line.
 
     Raises:
-        BadInputError: a file cannot be read, lacks a column, or has nothing in one.
+        BadInputError: a file cannot be read, lacks a column, or has an empty field in one.
     """
     for name in files:
         if not Path(name).is_file() or not is_table(name):

@@ -1,4 +1,4 @@
-"""Examples without labels, out of files of any kind, a few at a time. Needs no torch."""
+"""Unlabelled examples from files of any kind, in chunks. Needs no torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from transfergrid.records.files.tables import is_table, read_table
 from transfergrid.records.printing import say
 
 CHUNK = 4096
-"""Examples that are held at once; a multiple of the batches that cells are scored in."""
+"""The number of examples in memory at once; a multiple of the batch sizes in which cells are
+scored."""
 STDIN = "-"
 PLAIN = ".txt"
 ADVICE = Advice("--", "; --text names the column")
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass
 class Chunk:
-    """Some examples, with what the output says of each before its label."""
+    """Some examples, with the output columns that precede each one's label."""
 
     columns: tuple[str, ...]
     told: list[tuple[Any, ...]]
@@ -56,14 +57,14 @@ def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
 
 
 def image_chunks(files: Sequence[str], scale: Scale) -> Iterator[Chunk]:
-    """Yield the images among these files, and those below folders.
+    """Yield the images among these files and inside these folders.
 
     Args:
         files: images and folders.
-        scale: what is black and white in those of more than 8 bits.
+        scale: which values are black and white in images of more than 8 bits.
 
     Raises:
-        BadInputError: a file is not there, or a folder holds no images.
+        BadInputError: a file does not exist, or a folder contains no images.
     """
     names = [name for typed in files for name in _images(typed)]
     for part in chunked(names):
@@ -102,15 +103,16 @@ def text_chunks(
     """Yield the texts in these files.
 
     Args:
-        files: `.txt` with one text a line, tables, or `-` for lines of standard input.
-        text: the column of texts, in tables.
-        second: the column of second texts; None if there is none.
-        pairs: whether the model takes pairs: then a tab stands between the two texts of a line.
-        encoding: of tables.
-        delimiter: between the fields of CSV; by default as the file's ending says.
+        files: `.txt` files with one text per line, tables, or `-` for lines of standard input.
+        text: the name of the text column in tables.
+        second: the name of the column of second texts; None if there is none.
+        pairs: whether the model takes pairs; then a tab separates the two texts of a line.
+        encoding: the encoding of tables.
+        delimiter: separator of CSV fields; by default it follows from the file's ending.
 
     Raises:
-        BadInputError: a file cannot be read, a text is empty, or pairs are not what is asked for.
+        BadInputError: a file cannot be read, a text is empty, or pairs are given to a model of
+            single texts or the reverse.
     """
     if pairs != (second is not None):
         kind = "pairs of texts: give --pair too" if pairs else "single texts: leave out --pair"
@@ -149,23 +151,24 @@ def _table_rows(
     made = text_inputs(table, wanted)
     check_none_empty(table, made)
     for number, row in zip(table.numbers, made, strict=True):
-        assert row is not None  # empty ones were refused
+        assert row is not None  # empty texts were refused
         yield number, row.value
 
 
 def vector_chunks(
     files: Sequence[str], scaling: Scaling, encoding: str = "utf-8", delimiter: str | None = None
 ) -> Iterator[Chunk]:
-    """Yield the vectors in these tables, scaled as those were that the model learned from.
+    """Yield the vectors in these tables, scaled like the model's training data.
 
     Args:
-        files: tables, or npz archives, with its columns and maybe others.
-        scaling: of the model.
-        encoding: of tables.
-        delimiter: between the fields of CSV; by default as the first line says.
+        files: tables, or npz archives, with the model's columns and possibly others.
+        scaling: the model's columns and scaling.
+        encoding: the encoding of tables.
+        delimiter: separator of CSV fields; by default it follows from the first line.
 
     Raises:
-        BadInputError: a file cannot be read, lacks a column, or holds what is no number.
+        BadInputError: a file cannot be read, lacks a column, or contains something that is not a
+            number.
     """
     for name in files:
         _check_vector_file(name)
@@ -194,7 +197,7 @@ def _check_vector_file(name: str) -> None:
 
 
 def _lines(name: str, pairs: bool) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the text of each line of a file, or of standard input."""
+    """Yield the line number and the text of each line of a file, or of standard input."""
     shown = "standard input" if name == STDIN else name
     stream = sys.stdin.buffer if name == STDIN else Path(name).open("rb")  # noqa: SIM115 (below)
     number = 0

@@ -1,4 +1,4 @@
-"""What the verbs of the command line share."""
+"""The argument parser that all verbs of the command line share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 class _Allow(argparse.Action):
-    """Takes modules for the user's own as soon as they are read; see `trust`."""
+    """Allows a module as the user's own as soon as it is parsed; see `trust`."""
 
     def __call__(
         self,
@@ -25,7 +25,7 @@ class _Allow(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Allow them."""
+        """Allow the module."""
         trust.allow(str(values))
 
 
@@ -37,7 +37,7 @@ def _format(name: str) -> str:
 
 
 def listed(text: str | None, kind: Callable[[str], Item], option: str) -> tuple[Item, ...]:
-    """Return the values of an option that takes several, such as "3,5"."""
+    """Return the values of an option that takes a list, such as "3,5"."""
     try:
         return tuple(kind(word.strip()) for word in text.split(",")) if text else ()
     except ValueError:
@@ -45,7 +45,7 @@ def listed(text: str | None, kind: Callable[[str], Item], option: str) -> tuple[
 
 
 def fitting(line: str, width: int) -> str:
-    """Return a line in several where it is too long, the later ones below its second column."""
+    """Return a line, wrapped if too long, with continuation lines below its second column."""
     if len(line) <= width:
         return line
     columns = re.match(r"\s*(usage: |\S+\s{2,})?", line)
@@ -54,9 +54,9 @@ def fitting(line: str, width: int) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the words behind a verb; what it cannot read is bad input like any other.
+    """Parses the words after a verb; errors are raised as `BadInputError`.
 
-    Every verb may meet the names of classes that somebody else wrote down, so each takes --allow.
+    Every verb may encounter class names written by somebody else, so each has --allow.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -73,32 +73,32 @@ class Parser(argparse.ArgumentParser):
     def add_ledger(
         self, help: str = "the ledger's folder", default: str | None = "results"
     ) -> None:
-        """Take the folder of results, and --where, which says what of it is meant."""
+        """Add the folder of results, and --where, which selects a part of them."""
         from transfergrid.evidence.measured.selecting import HELP
 
         self.add_argument("results", nargs="?", default=default, help=help)
         self.add_argument("--where", default="", help=HELP)
 
     def add_over(self) -> None:
-        """Take --over."""
+        """Add --over."""
         self.add_argument("--over", help="an exploratory baseline instead of the primary one")
 
     def add_cell(self) -> None:
-        """Take a cell as a person types it, and --results, the folder that it is in."""
+        """Add a cell's id, which may be abbreviated, and --results, its folder."""
         self.add_argument("cell", help="its id, or the first four or more digits of it")
         self.add_argument("--results", default="results", help="the ledger's folder")
 
     def add_format(self) -> None:
-        """Take --format, by which a verb's table is for people or for programs."""
+        """Add --format, the output format of the table, for people or programs."""
         from transfergrid.report.sheet import FORMATS
 
         self.add_argument("--format", type=_format, default=FORMATS[0], help=", ".join(FORMATS))
 
     def format_help(self) -> str:
-        """Return the help with no line longer than the terminal, epilogs as written included."""
+        """Return the help with all lines wrapped to the terminal's width, including epilogs."""
         width = shutil.get_terminal_size().columns
         return "".join(f"{fitting(line, width)}\n" for line in super().format_help().splitlines())
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage."""
+        """Raise `BadInputError` instead of printing the usage."""
         raise BadInputError(f"{message} ({self.prog} --help)")

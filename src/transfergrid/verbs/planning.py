@@ -1,4 +1,4 @@
-"""The verb `plan`: what a grid would run, and about what it would take, before anything starts."""
+"""The verb `plan`: what a grid would run and roughly what it would take, before it starts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from transfergrid.verbs.rerunning import Rerun
 
 SHARES = (0.1, 0.5)
-"""Of the done cells: what a forecast from so many of them would have said of the others."""
+"""Shares of the done cells from which the others are forecast, to check forecasts."""
 SIZED = 50
-"""Done cells whose folders are measured."""
+"""The number of done cells whose folder size is measured."""
 _CODE = ("code", "strategy_class")
-"""Columns that tell which done cells are stale."""
+"""The columns from which stale cells are determined."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid plan WORDS [--format FORMAT]`.
+    """Run `transfergrid plan WORDS [--format FORMAT]`.
 
     Raises:
-        BadInputError: the request cannot be met.
+        BadInputError: the request is invalid.
     """
     from hydra.types import RunMode
 
@@ -111,10 +111,10 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
 
 
 def _impossible(cells: Sequence[Cell]) -> dict[str, str]:
-    """Return why some cells cannot be, which only the networks tell; torch is asked for no other.
+    """Return why some cells are impossible, as far as only the networks can tell.
 
     Raises:
-        BadInputError: a part cannot be built as it was asked for.
+        BadInputError: a part cannot be built as requested.
     """
     from transfergrid.records.cell import different_parts, pair_of
 
@@ -158,7 +158,7 @@ def _standing(
 
 
 def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list[TrainedFirst]:
-    """Return the sources that are trained here for these cells, each with how many there are."""
+    """Return the sources to be trained here for these cells, with their numbers."""
     from transfergrid.records.factory import build, locate
     from transfergrid.report.plan_view import TrainedFirst
 
@@ -189,14 +189,14 @@ def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list
 
 
 def _read_once(cells: Iterable[Cell]) -> int:
-    """Return how many of the cells ask a frozen network what is computed once for all of them."""
+    """Return how many cells use features of a frozen network that are computed once for all."""
     return sum(
         cell.needs.get("steps") is False and cell.needs.get("source") == "weights" for cell in cells
     )
 
 
 def _records_bytes(ledger: Ledger, done: Iterable[str], to_run: int) -> int | None:
-    """Return about how many bytes so many records take; None where there is none to tell by."""
+    """Return roughly how many bytes the records will take; None if no record is done."""
     sizes = [_bytes_in(ledger.folder(identity)) for identity in sorted(done)[:SIZED]]
     return round(fmean(sizes) * to_run) if sizes else None
 

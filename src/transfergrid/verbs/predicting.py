@@ -1,4 +1,4 @@
-"""The verb `predict`: labels and probabilities, or numbers, of new examples as CSV."""
+"""The verb `predict`: write labels and probabilities, or numbers, for new examples as CSV."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid predict CELL|DIR FILES... [-o FILE] [--results DIR] [--text COLUMN]`."""
+    """Run `transfergrid predict CELL|DIR FILES... [-o FILE] [--results DIR] [--text COLUMN]`."""
     parser = Parser(
         prog="transfergrid predict",
         description="Give labels and probabilities, or numbers, of new examples as CSV.",
@@ -63,7 +63,7 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def described(typed: str, results: str) -> tuple[Path, Config]:
-    """Return the folder of a model's weights, and what the model is built from.
+    """Return the folder of a model's weights, and the description it is built from.
 
     Raises:
         BadInputError: there is no such exported folder or cell, or its weights were not kept.
@@ -85,10 +85,10 @@ def described(typed: str, results: str) -> tuple[Path, Config]:
 
 
 def exported(folder: Path) -> Config:
-    """Return what an exported model is built from, its paths below where the folder lies now.
+    """Return an exported model's description, with paths made absolute from the folder.
 
     Raises:
-        BadInputError: the folder is not as `export` writes it.
+        BadInputError: the folder was not written by `export`, or is damaged.
     """
     try:
         told = _exported(contents.read_bytes(folder / CONFIG))
@@ -101,7 +101,7 @@ def exported(folder: Path) -> Config:
         raise BadInputError(f"{folder} holds no {WEIGHTS}")
     moved = _placed(config, folder.absolute())
     assert isinstance(moved, dict)
-    trust.check(moved, str(folder / CONFIG))  # such a folder may come from anyone
+    trust.check(moved, str(folder / CONFIG))  # the folder may come from anyone
     return moved
 
 
@@ -130,7 +130,7 @@ _classes: Reader[list[str]] = Reader(list[str])
 
 
 def _placed(config: Any, folder: Path) -> Any:
-    """Return a config with the paths that lie inside the folder made absolute."""
+    """Return a config with the paths inside the folder made absolute."""
     if isinstance(config, list):
         return [_placed(item, folder) for item in config]
     if not isinstance(config, dict):
@@ -144,10 +144,10 @@ def _placed(config: Any, folder: Path) -> Any:
 
 
 def vector_of(folder: Path) -> Config:
-    """Return what is kept of the columns of a model of vectors; nothing of other models.
+    """Return the stored columns and scaling of a model of vectors; empty for other models.
 
     Raises:
-        BadInputError: it cannot be read.
+        BadInputError: the file cannot be read.
     """
     file = folder / VECTOR
     if not file.is_file():
@@ -166,10 +166,10 @@ def chunks_of(
     encoding: str | None = None,
     delimiter: str | None = None,
 ) -> Iterator[Chunk]:
-    """Return the examples of these files, a few at a time; what is not given is as in the cell.
+    """Return the examples of these files in chunks; options that are not given are the cell's.
 
     Raises:
-        BadInputError: there are no such files, or they are of another kind than the model takes.
+        BadInputError: a file does not exist, or is of another kind than the model takes.
     """
     if inputs["modality"] == "text":
         second = pair if pair is not None else (None if text is not None else inputs["pair"])
@@ -206,8 +206,8 @@ def chunks_of(
 def write_predictions(
     folder: Path, description: Config, chunks: Iterator[Chunk], stream: IO[str]
 ) -> None:
-    """Write a header and a line for each example."""
-    first = next(chunks)  # before torch is there: what is wrong with it is told at once
+    """Write a header and one line per example."""
+    first = next(chunks)  # before torch is imported, so that errors appear at once
     from transfergrid.runs.models import load_model
 
     model, writer = load_model(folder, description), CsvWriter(stream)
@@ -233,7 +233,7 @@ def _tells_numbers(model: Model) -> bool:
 
 
 def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
-    """Return the class probabilities, or the numbers told, of each example of a chunk."""
+    """Return the class probabilities, or the predicted numbers, of each example of a chunk."""
     from transfergrid.runs.machine import Machine, quiet
     from transfergrid.runs.models import new_view
     from transfergrid.runs.predictions import predictions
@@ -245,15 +245,15 @@ def probabilities_of(model: Model, chunk: Chunk) -> list[list[float]]:
 
 
 _WRITTEN: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-"""Names of files may hold what is no text."""
+"""Options of the output stream: file names may contain bytes that are not text."""
 
 
 @contextmanager
 def whole(output: str | None) -> Iterator[IO[str]]:
-    """Give a stream whose text appears at once when all is well, and not at all otherwise.
+    """Yield a stream whose text is written atomically on success, and not at all on failure.
 
     Args:
-        output: a file; None or `-` is standard output.
+        output: path of the file; None or `-` is standard output.
 
     Raises:
         BadInputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The verb `rank`: which source is likely to serve a target, before anything is trained on it."""
+"""The verb `rank`: rank sources for a target, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KEYS = ("target", "source", "labels", "seed", "score", "results", "trainer", "allow", "hydra")
 KNN = "knn"
-"""The plain score that is shown beside all others."""
+"""The baseline score that is shown beside all others."""
 USAGE = (
     "transfergrid rank target=NAME source=A,B,C [labels=5] [seed=0,1] [score=logme,...] "
     "[results=FOLDER] [--format table|json|csv|markdown|latex]\n"
@@ -37,7 +37,7 @@ USAGE = (
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid rank target=... source=a,b,c ...` or `transfergrid rank --results DIR`."""
+    """Run `transfergrid rank target=... source=a,b,c ...` or `transfergrid rank --results DIR`."""
     chosen = _parser().parse_intermixed_args(arguments)
     with composing(chosen.overrides, chosen.config_dir) as asked:
         results = chosen.results or asked.results
@@ -75,7 +75,7 @@ def _parser() -> Parser:
 
 @dataclass
 class Asked:
-    """What was typed behind `rank`."""
+    """The request after `rank`."""
 
     request: Request
     composer: Composer
@@ -90,17 +90,17 @@ class Asked:
 
     @property
     def leading(self) -> str:
-        """The score that sources are ordered by: the first one asked for, else k-NN."""
+        """The score by which sources are sorted: the first one requested, else k-NN."""
         return next((s.name for s in self._typed_scores()), KNN)
 
     def machine(self) -> dict[str, Any]:
-        """Return the arguments of a `Machine`, the same that a grid's cells would run on."""
+        """Return the arguments of a `Machine`, as a grid's cells would use."""
         from transfergrid.verbs.asking import settings_of
 
         return settings_of(self.config).machine
 
     def scores(self) -> list[Option]:
-        """Return k-NN and the scores that were asked for, or all there are."""
+        """Return k-NN and the requested scores, or all scores."""
         typed = self._typed_scores() or sorted(
             (self.composer.option("score", name) for name in self.composer.names("score")),
             key=_score_order,
@@ -118,10 +118,10 @@ class Asked:
         return self.composer.options("score", Axis(names, asked))
 
     def pairs(self) -> list[Pair]:
-        """Return what was asked for, every source with every target.
+        """Return the requested pairs: every source with every target, label budget and seed.
 
         Raises:
-            BadInputError: a source or target cannot be used, or not with each other.
+            BadInputError: a source or target cannot be used, or they do not fit each other.
         """
         from transfergrid.records.identity import read_labels, read_seed
         from transfergrid.runs.scores.pairs import Pair
@@ -139,7 +139,7 @@ class Asked:
 
 
 def check_scores(scores: Sequence[Option], targets: Sequence[Option]) -> None:
-    """Raise `BadInputError` if a score that was asked for has a value on none of the targets."""
+    """Raise `BadInputError` if a requested score is defined on none of the targets."""
     from transfergrid.records.factory import locate
     from transfergrid.runs.planning.kinds import task_of
 
@@ -153,14 +153,14 @@ def check_scores(scores: Sequence[Option], targets: Sequence[Option]) -> None:
 
 
 def _score_order(score: Option) -> tuple[bool, tuple[str, ...], str]:
-    """Put k-NN first, then what needs labels alone."""
+    """Return a sort key: k-NN first, then scores that need only labels."""
     from transfergrid.records.factory import locate
 
     return score.name != KNN, tuple(locate(score.config["_target_"]).needs[1:]), score.name
 
 
 def check_pair(source: Option, target: Option) -> None:
-    """Raise `BadInputError` unless the source can embed the target and both can be had."""
+    """Raise `BadInputError` unless the source can embed the target and both are available."""
     from transfergrid.records.factory import build
     from transfergrid.records.identity import architecture_of
     from transfergrid.runs.planning.fitting import other_vectors
@@ -180,10 +180,10 @@ def check_pair(source: Option, target: Option) -> None:
 
 
 def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
-    """Yield each source, target, label budget and seed that done cells have in common.
+    """Yield each combination of source, target, label budget and seed in the done cells.
 
-    Cells count that are meant and whose strategy uses the source's weights; their configs are those
-    of their records.
+    Only selected cells count whose strategy uses the source's weights; configs are taken from their
+    records.
     """
     from transfergrid.runs.scores.pairs import Pair
 
@@ -215,7 +215,7 @@ def pairs_of(ledger: Ledger, where: selecting.Where) -> Iterator[Pair]:
 def scored(
     pairs: Sequence[Pair], scores: Sequence[Option], ledger: Ledger, machine: dict[str, Any]
 ) -> Iterator[Kept]:
-    """Yield what is kept of each pair, computed where that is missing."""
+    """Yield the stored scores of each pair, after computing missing ones."""
     from transfergrid.records.ledgers.scores import read
     from transfergrid.runs.scores.pairs import missing
 
@@ -231,7 +231,7 @@ def scored(
 
 
 def _computer(ledger: Ledger, machine: dict[str, Any]) -> Callable[[Pair, Sequence[Option]], Kept]:
-    """Return what computes scores; made only when some are missing, for it imports torch."""
+    """Return a function that computes scores; called only if needed, as it imports torch."""
     import torch
 
     from transfergrid.runs.machine import Machine, quiet
@@ -248,10 +248,10 @@ def _computer(ledger: Ledger, machine: dict[str, Any]) -> Callable[[Pair, Sequen
 
 @contextmanager
 def composing(words: Sequence[str], config_dir: str | None = None) -> Iterator[Asked]:
-    """Read the overrides as a grid's are read, with Hydra's machinery but without its sweep.
+    """Yield the request parsed from overrides as for a grid, without Hydra's sweep.
 
     Raises:
-        BadInputError: an override cannot be read, or means nothing here.
+        BadInputError: an override cannot be parsed, or makes no sense here.
     """
     with loading(words, config_dir) as (typed, loader):
         typed = [readable(*word.split("=", 1)) if "=" in word else word for word in typed]
@@ -287,5 +287,5 @@ def _asked(words: Sequence[str], loader: ConfigLoader) -> Asked:
 
 
 def _axis(key: str) -> str:
-    """Return the part of a cell, or the setting, that an override's key belongs to."""
+    """Return the part of a cell, or the setting, that an override's key is about."""
     return key.rpartition("@")[2].partition(".")[0]

@@ -1,4 +1,4 @@
-"""The verb `report`: one HTML file with the answer and all that it rests on."""
+"""The verb `report`: write one HTML file with the answer and all its evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid report [RESULTS] [-o FILE] [--figures FOLDER] ...`."""
+    """Run `transfergrid report [RESULTS] [-o FILE] [--figures FOLDER] ...`."""
     from transfergrid.report.html.gather import report_data
     from transfergrid.report.html.page import page
 

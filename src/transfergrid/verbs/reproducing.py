@@ -28,9 +28,9 @@ PARTS = ("source", "strategy", "target", "training", "tuning")
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid reproduce CELL [--keep] [--results DIR] [--set KEY=VALUE ...]`.
+    """Run `transfergrid reproduce CELL [--keep] [--results DIR] [--set KEY=VALUE ...]`.
 
-    Returns 0 if the cell repeats itself, 1 if it does not; 2 is for what cannot be run.
+    Returns 0 if the cell reproduces, 1 if it does not; 2 means that it cannot be run.
     """
     parser = Parser(
         prog="transfergrid reproduce",
@@ -51,7 +51,7 @@ def command(arguments: Sequence[str]) -> int:
     record = ledger.read(find_cell(ledger, chosen.cell))
     cell = cell_again(record, chosen.set)
     title, how = f"{record.id} {record.label}", _of_protocol(record)
-    if chosen.format == TERMINAL:  # at once, for it takes a while
+    if chosen.format == TERMINAL:  # printed first, as the run takes a while
         say_wrapped([title, *how])
         title, how = "", []
     with tempfile.TemporaryDirectory(prefix="transfergrid-") as folder:
@@ -67,19 +67,19 @@ def command(arguments: Sequence[str]) -> int:
 def _run_again(
     ledger: Ledger, record: Record, cell: Cell, temporary: Ledger, keep: bool
 ) -> list[Compared]:
-    """Run a cell and compare it with its record; nothing, and a line that says why, if it fails."""
+    """Run a cell and return the comparison with its record; empty, with a message, if it fails."""
     try:
         again = run(cell, temporary, machine_of(record), keep="reproduced" if keep else None)
     except BadInputError:
         raise
-    except Exception as error:  # a cell that fails now did not fail when it was recorded
+    except Exception as error:  # it did not fail when it was recorded
         say(f"it was done, and now it fails: {reason_of(error)}")
         return []
     return compare(record, again, ledger, temporary)
 
 
 def _of_protocol(record: Record) -> list[str]:
-    """Say what running a cell of an earlier protocol again can show."""
+    """Return a note on what rerunning a cell of an earlier protocol can show."""
     if record.protocol == PROTOCOL:
         return []
     told = f"protocol {record.protocol}: run by today's program, not by that of then"
@@ -87,14 +87,14 @@ def _of_protocol(record: Record) -> list[str]:
 
 
 def cell_again(record: Record, changes: Sequence[str] = ()) -> Cell:
-    """Return the cell of a record, ready to be run.
+    """Return the cell of a record, ready to run.
 
     Args:
-        record: of a done cell.
-        changes: `key=value`, where data or weights lie now.
+        record: the record of a done cell.
+        changes: `key=value`, the new places of data or weights.
 
     Raises:
-        BadInputError: a part is not there, or is not what the cell was made from.
+        BadInputError: a part is missing, or differs from what the cell was made from.
     """
     config: dict[str, Any] = record.config
     for change in changes:
@@ -118,7 +118,7 @@ def cell_again(record: Record, changes: Sequence[str] = ()) -> Cell:
 
 
 def changed(config: dict[str, Any], change: str) -> dict[str, Any]:
-    """Return a cell's config with one key at another value, such as `target.root=photos`.
+    """Return a cell's config with one key changed, such as `target.root=photos`.
 
     Raises:
         BadInputError: there is no such key.
@@ -141,7 +141,7 @@ def _with(node: dict[str, Any], path: Sequence[str], value: str) -> dict[str, An
 
 
 def _paths(node: Any, prefix: str) -> list[tuple[str, str]]:
-    """Return the keys of a config that name files and folders, with their values."""
+    """Return the keys of a config that name files or folders, with their values."""
     if not isinstance(node, dict):
         return []
     names = (node.get("about") or {}).get("paths", ())
@@ -160,7 +160,7 @@ def _hint(record: Record, part: str | None = None) -> str:
 
 
 def machine_of(record: Record) -> dict[str, Any]:
-    """Return the arguments of a `Machine` as near to the recorded one as there is here."""
+    """Return the arguments of the `Machine` most similar to the recorded one."""
     on_cpu = record.machine.device == processor()
     threads = max(1, record.machine.threads)
     return {"accelerator": "cpu" if on_cpu else "auto", "threads": threads}

@@ -1,4 +1,4 @@
-"""The key `rerun`: which cells that are done are run anew, by name, conditions or identity."""
+"""The key `rerun`: selects done cells to run again, by word, conditions or id."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 FAILED, STALE, ALL = "failed", "stale", "all"
 WORDS = (FAILED, STALE, ALL)
 KEYS = ("source", "architecture", "strategy", "target", "training", "labels", "seed")
-"""What conditions may be on."""
+"""The keys that conditions may use."""
 _IDS = re.compile(r"[0-9a-f]{4,16}")
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """Which done cells are run anew; those that failed are always tried again.
+    """The selection of done cells to run again; failed cells are always tried again.
 
     Args:
-        told: one of the `WORDS`, conditions as behind `--where`, or beginnings of identities.
+        told: one of the `WORDS`, conditions as for `--where`, or prefixes of ids.
 
     Raises:
-        BadInputError: it is none of these.
+        BadInputError: `told` is none of these.
     """
 
     told: str = FAILED
@@ -51,13 +51,13 @@ class Rerun:
 
     @property
     def _ids(self) -> Sequence[str]:
-        """The beginnings of identities; none where it is something else."""
+        """The prefixes of ids; empty if `told` is something else."""
         words = re.split(r"[\s,]+", self.told.strip().strip("[]").strip().lower())
         return words if all(map(_IDS.fullmatch, words)) else ()
 
     def _where(self) -> Where:
         from transfergrid.evidence.measured.selecting import (
-            Where,  # NumPy, which no refusal waits for
+            Where,  # imported late: imports NumPy
         )
 
         try:
@@ -69,13 +69,13 @@ class Rerun:
         return BadInputError(str(error).replace("--where", "rerun"))
 
     def among(self, cells: Sequence[Cell], ledger: Ledger) -> set[str]:
-        """Return the cells that have a record and are to be run anew.
+        """Return the ids of cells that have a record and are to run again.
 
-        A rerun that was cut short goes on first: what it did is not done once more. What is stale
-        tells that by itself.
+        An interrupted rerun is finished first: cells that it has already run are not run again.
+        With "stale", staleness itself shows which cells are left.
 
         Raises:
-            BadInputError: it means no cell of the grid.
+            BadInputError: it selects no cell of the grid.
         """
         marked = again.marked(ledger.root)
         if self.told == FAILED and not marked:

@@ -1,9 +1,9 @@
-"""The search behind `hydra/sweeper=optuna`: trials are cells like all others, judged by validation.
+"""The search behind `hydra/sweeper=optuna`: trials are ordinary cells, judged by validation score.
 
-A trial runs on every seed, label budget and target that was typed, and its score is the mean of
-their validation scores. No test score is looked at. Cells get no baselines unless `baselines=all`
-is typed: what is chosen among many settings gains over a baseline that tried one by that alone, so
-gains are for the grid that comes after, with the chosen setting and its baselines.
+A trial runs on all typed seeds, label budgets and targets, and its score is the mean of their
+validation scores. Test scores are not read. Cells get no baselines unless `baselines=all` is typed:
+the best of many settings gains over a baseline with one setting by the selection alone. So gains
+are for a later grid with the chosen setting and its baselines.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from transfergrid.runs.tuning import studies
 
 FOLDER = "searches"
-"""Of a ledger's folder, where searches are kept: a journal of Optuna's each."""
+"""The subfolder of a ledger with its searches, each an Optuna journal."""
 
 
 def search(
@@ -46,14 +46,14 @@ def search(
     loader: ConfigLoader,
     how: Mapping[str, Any],
 ) -> int:
-    """Search as it was asked for; return the exit code, see `asking.sweep`.
+    """Run the requested search and return the exit code; see `asking.sweep`.
 
     Args:
-        arguments: overrides as typed.
-        params: of a study, key to values or a sweep expression.
-        config: what Hydra composed.
-        loader: Hydra's.
-        how: `trials`, `sampler` and `seed`.
+        arguments: the overrides as typed.
+        params: a study's params: by key, values or a sweep expression.
+        config: the config composed by Hydra.
+        loader: Hydra's config loader.
+        how: the settings `trials`, `sampler` and `seed`.
     """
     try:
         words = split(arguments, params, loader)
@@ -69,7 +69,7 @@ def search(
 
 
 def _check(config: DictConfig, how: Mapping[str, Any]) -> None:
-    """Raise `BadInputError` if a search cannot be made so."""
+    """Raise `BadInputError` if the settings do not allow a search."""
     from transfergrid.runs.tuning.studies import check_sampler
 
     check_sampler(str(how["sampler"]))
@@ -88,24 +88,24 @@ def _check(config: DictConfig, how: Mapping[str, Any]) -> None:
 
 @dataclass
 class _Open:
-    """A trial that is being run."""
+    """A trial that is running."""
 
     asked: studies.Asked
     cells: list[Cell]
-    """Those that its score is the mean of."""
+    """The cells over which its score is averaged."""
     left: set[str]
-    """Of all its cells, by identity, those that are neither done nor failed."""
+    """The ids of those of its cells that are neither done nor failed."""
     failed: str | None = None
 
 
 @dataclass
 class Search:
-    """One search, as it goes on.
+    """The state of one search.
 
     Args:
-        words: what is searched, and what is not.
-        how: `trials`, `sampler` and `seed`.
-        loader: Hydra's.
+        words: the search space, and the words that are fixed.
+        how: the settings `trials`, `sampler` and `seed`.
+        loader: Hydra's config loader.
     """
 
     words: Words
@@ -119,14 +119,14 @@ class Search:
 
     @property
     def first(self) -> dict[str, str]:
-        """One setting of all that may be asked for."""
+        """The first setting of the search space."""
         return {key: told.ends[0] for key, told in self.words.space.items()}
 
     def run(self, asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
-        """Run trials until there are enough; return the exit code.
+        """Run trials until there are enough and return the exit code.
 
         Raises:
-            BadInputError: they could not be judged, or a part cannot be used.
+            BadInputError: trials could not be judged, or a part cannot be used.
         """
         if not pool.settings.launcher.is_local:
             raise BadInputError("hydra/sweeper=optuna runs on hydra/launcher=local, and no other")
@@ -152,7 +152,7 @@ class Search:
     # Before it begins ----------------------------------------------------------------------------
 
     def _everything(self, asked: Asked) -> Asked:
-        """Return all choices of each key, and the ends of its numbers, so that all are checked."""
+        """Return a request with all choices and the ends of all ranges, so that all are checked."""
         parts = [asked]
         for key, told in self.words.space.items():
             for value in told.ends[1:]:
@@ -168,7 +168,7 @@ class Search:
         return ask(request, self._composer)
 
     def _check_judged(self, cells: Sequence[Cell], asked: Asked) -> None:
-        """Raise `BadInputError` if a cell has no validation score, or means make no sense."""
+        """Raise `BadInputError` if a cell has no validation score, or targets differ in metric."""
         from transfergrid.records.factory import build
         from transfergrid.records.keeping import can_be_chosen
 
@@ -186,7 +186,7 @@ class Search:
             )
 
     def _begun(self, cells: Sequence[Cell], asked: Asked) -> studies.Study:
-        """Return the search of these words, begun now or before: it is found by what it is."""
+        """Return the Optuna study of these words, new or continued, named by a digest."""
         from transfergrid.records.identity import digest
         from transfergrid.records.metrics import METRICS
         from transfergrid.runs.tuning.studies import Study
@@ -220,7 +220,7 @@ class Search:
         )
 
     def _more(self) -> list[Cell]:
-        """Return the cells of further trials: as many as the workers take."""
+        """Return the cells of further trials, enough to occupy all workers."""
         cells: list[Cell] = []
         while self._study.count < self.trials and self._running() < self._pool.settings.workers:
             cells += self._next()
@@ -230,7 +230,7 @@ class Search:
         return len({name for one in self._open for name in one.left})
 
     def _next(self) -> list[Cell]:
-        """Begin a trial; return those of its cells that nobody has run or is running."""
+        """Begin a trial and return those of its cells that are neither done nor running."""
         asked = self._study.ask()
         try:
             cells, wanted = self._cells(asked)
@@ -246,10 +246,10 @@ class Search:
         return [cell for cell in left if cell.id not in running]
 
     def _cells(self, asked: studies.Asked) -> tuple[list[Cell], list[Cell]]:
-        """Return all cells of a trial, and those that its score is the mean of.
+        """Return all cells of a trial, and those over which its score is averaged.
 
         Raises:
-            BadInputError: one of them cannot be.
+            BadInputError: one of them is impossible.
         """
         from transfergrid.runs.planning.grid import Planner
 
@@ -263,7 +263,7 @@ class Search:
         return cells, [cell for cell in cells if cell.id in plan.wanted]
 
     def _checked(self, found: Checked) -> None:
-        """Take note of cells that the first worker found to be impossible."""
+        """Mark trials as failed whose cells the first worker found to be impossible."""
         for one in self._open:
             for name in one.left & found.impossible.keys():
                 one.failed = found.impossible[name]
@@ -271,7 +271,7 @@ class Search:
         self._close()
 
     def _ended(self, cell: Cell, to_go: float | None) -> None:
-        """Take note of a cell that is done or failed."""
+        """Update the trials after a cell is done or failed."""
         for one in self._open:
             if cell.id in one.left:
                 one.left.discard(cell.id)
@@ -281,7 +281,7 @@ class Search:
         self._close()
 
     def _close(self) -> None:
-        """Tell Optuna of trials whose cells are through."""
+        """Report trials to Optuna whose cells have all finished."""
         for one in [one for one in self._open if not one.left]:
             self._open.remove(one)
             try:
@@ -334,7 +334,7 @@ def _validation(ledger: Ledger, cell: Cell) -> float:
     """Return the validation score of a done cell.
 
     Raises:
-        BadInputError: it has none.
+        BadInputError: the cell has no validation score.
     """
     record = ledger.read(cell.id)
     score = (record.scores.validation or {}).get(record.metric.name)

@@ -1,4 +1,4 @@
-"""The verb `status`: how far a grid is, while it runs and after, from any machine."""
+"""The verb `status`: show the progress of a grid, while it runs and after, from any machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from transfergrid.verbs.parser import Parser
 
 LINES = 20
 NEWEST = ""
-"""What `--log` means without a cell."""
+"""The value of `--log` without a cell."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid status [RESULTS] [--all] [--log [CELL]] [--format FORMAT]`.
+    """Run `transfergrid status [RESULTS] [--all] [--log [CELL]] [--format FORMAT]`.
 
     Raises:
-        BadInputError: there are no results, or no log of what is asked for.
+        BadInputError: there are no results, or there is no such log.
     """
     chosen = _parser().parse_args(arguments)
     ledger = Ledger(chosen.results)
@@ -74,10 +74,10 @@ def _log(ledger: Ledger, chosen: argparse.Namespace) -> int:
 
 
 def _failed_cell(ledger: Ledger, typed: str) -> str:
-    """Return the cell whose id begins as typed, or the one that failed last.
+    """Return the failed cell whose id begins as typed, or the one that failed last.
 
     Raises:
-        BadInputError: none failed, or several are meant.
+        BadInputError: none failed, or the id is ambiguous.
     """
     if typed == NEWEST:
         failed = [*ledger.failures(), *ledger.failed_anew()]

@@ -1,4 +1,4 @@
-"""From what was asked to the closing table: plan the grid, run what is missing, show the gains."""
+"""From a request to the closing table: plan the grid, run missing cells, show the gains."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ BASELINES = ("all", "none")
 
 @dataclass
 class Ready:
-    """A grid that is planned, and how much of it is done."""
+    """A planned grid, and how much of it is done."""
 
     plan: Plan
     cells: list[Cell]
     done: set[str]
     keeper: Keeper
     declared: Declaration | None
-    """What is declared of its verdicts; None for one without baselines."""
+    """The declaration for its verdicts; None for a grid without baselines."""
     again: set[str] = field(default_factory=set)
-    """Cells that have a record and are run anew."""
+    """Cells that have a record and are run again."""
 
     def leave_out(self, impossible: Mapping[str, str]) -> None:
-        """Go on without cells that turned out to be impossible, for a reason each.
+        """Remove cells that turned out to be impossible, with the reason for each.
 
         Raises:
-            BadInputError: nothing that was asked for remains.
+            BadInputError: no requested cell remains.
         """
         self.plan = self.plan.without(impossible)
         self.cells = left_of(self.cells, impossible)
 
 
 def run(asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
-    """Run the grid of what was asked for; return the exit code, see `asking.sweep`.
+    """Run the requested grid and return the exit code; see `asking.sweep`.
 
     Raises:
-        BadInputError: a part cannot be used, or nothing that was asked is possible.
+        BadInputError: a part cannot be used, or no requested cell is possible.
     """
     check_budgets(asked.tunings)
     agent, tracker = agents.taken(), build(pool.settings.tracking)
@@ -92,7 +92,7 @@ def _run(ready: Ready, pool: Pool) -> int:
     outcome = carry_out(ready, pool, coming if ready.declared else None)
     if outcome.detached:
         return exit_code(outcome)
-    if outcome.left < len(ready.cells):  # else nothing was begun, and there is nothing to show
+    if outcome.left < len(ready.cells):  # else no cell was started, and there is nothing to show
         _close(ready, outcome, pool)
     kept.say(kept.ended(ready.keeper))
     return exit_code(outcome)
@@ -105,10 +105,10 @@ def get_ready(
     config: DictConfig,
     part: Callable[[Plan], Plan] = lambda plan: plan,
 ) -> Ready:
-    """Plan the grid of what was asked for, or a part of it, and look which cells are done.
+    """Plan the requested grid, or a part of it, and find the cells that are done.
 
     Raises:
-        BadInputError: a part cannot be used, or nothing that was asked is possible.
+        BadInputError: a part cannot be used, or no requested cell is possible.
     """
     declared = declare(config, asked)
     ledger, settings = pool.ledger, pool.settings
@@ -126,22 +126,22 @@ def get_ready(
 
 
 def warnings_of(plan: Plan, asked: Asked) -> list[str]:
-    """Return what may do harm to a grid or to what is read from it, a line each."""
+    """Return warnings about a grid or about conclusions from it, one line each."""
     forewarned = forewarnings.lines(plan.cells)
     tuned = [*untuned(asked.tunings, plan.cells), *unsearched(plan.cells)]
     return [*forewarned, *tuned, *warm_starts.lines(plan.cells, asked.tunings)]
 
 
 def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome:
-    """Run the cells that are not done, and say before what is begun.
+    """Run the cells that are not done, and announce first what will be run.
 
     Args:
-        ready: the grid; what turns out to be impossible is left out of it.
-        pool: runs it.
-        coming: shows verdicts before its end.
+        ready: the grid; impossible cells are removed from it.
+        pool: the worker pool that runs it.
+        coming: shows verdicts while the grid is running.
 
     Raises:
-        BadInputError: a part cannot be built as it was asked for.
+        BadInputError: a part cannot be built as requested.
     """
     ledger, keeper = pool.ledger, ready.keeper
     left = [cell for cell in ready.cells if cell.id not in ready.done]
@@ -176,7 +176,7 @@ def carry_out(ready: Ready, pool: Pool, coming: Coming | None = None) -> Outcome
 
 
 def exit_code(outcome: Outcome) -> int:
-    """Return the exit code of what became of a grid; say how one that was stopped goes on."""
+    """Return the exit code for an outcome; after an interrupt, say how to continue."""
     if outcome.interrupted:
         say(f"stopped: {plural(outcome.left, 'cell')} left; the same command goes on from here")
         return interrupts.EXIT_CODE
@@ -184,7 +184,7 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def _close(ready: Ready, outcome: Outcome, pool: Pool) -> None:
-    """Show what came of a grid, and send its verdicts where they are tracked."""
+    """Show the results of a grid, and send its verdicts to the tracker."""
     plan, declared, ledger, settings = ready.plan, ready.declared, pool.ledger, pool.settings
     left_out = [(skipped.label, skipped.reason) for skipped in plan.skipped]
     ids, whole = {cell.id for cell in ready.cells}, not outcome.left
@@ -201,7 +201,7 @@ def _close(ready: Ready, outcome: Outcome, pool: Pool) -> None:
 
 
 def declare(config: DictConfig, asked: Asked) -> Declaration:
-    """Return what this grid declares of its verdicts.
+    """Return this grid's declaration for its verdicts.
 
     Raises:
         BadInputError: a key or value of `verdict` makes no sense.
@@ -223,12 +223,12 @@ def declare(config: DictConfig, asked: Asked) -> Declaration:
             targets=tuple(sorted({option.name for option in asked.targets})),
             labels=tuple(sorted(map(str, asked.labels))),
         )
-    except TypeError as error:  # a number that is none
+    except TypeError as error:  # not a number
         raise BadInputError(f"verdict: {error}") from None
 
 
 def _targets(config: DictConfig, asked: Asked) -> list[str]:
-    """Return the targets of a grid, and those of its study of which it may be a part."""
+    """Return the targets of a grid, and those of its study, of which it may be a part."""
     study = str((config.hydra.sweeper.get("params") or {}).get("target") or "")
     named = [name.strip() for name in study.split(",") if name.strip()]
     return list(dict.fromkeys([*(target.name for target in asked.targets), *named]))
@@ -242,12 +242,12 @@ def make_plan(
     ledger: Ledger | None = None,
     remember: bool = False,
 ) -> Plan:
-    """Check the parts and plan the grid, with the baselines that it is `compared` with.
+    """Check the parts and plan the grid, with baselines if it is `compared`.
 
-    Searches may begin with what the `ledger` holds; what they do is noted there on request.
+    Searches may be warm-started from the `ledger`; with `remember`, what they use is stored there.
 
     Raises:
-        BadInputError: a part cannot be used, or nothing that was asked is possible.
+        BadInputError: a part cannot be used, or no requested cell is possible.
     """
     library: Callable[[str], Any] = lambda name: composer.option("strategy", name)  # noqa: E731
     planner = Planner(library, references, compared, ledger)
@@ -271,7 +271,7 @@ def make_plan(
 
 
 def compared_with(asked: Asked) -> list[str]:
-    """Return the names of all that the strategies say that they are compared with."""
+    """Return the names of all baselines that the strategies declare."""
     told = [strategy.baselines for strategy in asked.strategies]
     names = [(one.labelled, one.unlabelled, *one.exploratory) for one in told]
     return [name.partition(AT)[0] for each in names for name in each if name]
@@ -281,7 +281,7 @@ def references_in(config: DictConfig) -> list[str]:
     """Return the names of the arms that need no source.
 
     Raises:
-        BadInputError: the key `references` holds something else than names.
+        BadInputError: the key `references` is not a list of names.
     """
     names = OmegaConf.to_container(config)["references"]  # type: ignore[index, call-overload]
     if not isinstance(names, list):
@@ -290,10 +290,10 @@ def references_in(config: DictConfig) -> list[str]:
 
 
 def compared_in(config: DictConfig) -> bool:
-    """Return whether cells get the baselines that they are compared with.
+    """Return whether cells are compared with their baselines.
 
     Raises:
-        BadInputError: the key `baselines` says neither.
+        BadInputError: the key `baselines` has another value than these.
     """
     if config.baselines not in BASELINES:
         raise BadInputError(f"baselines={config.baselines}: give {' or '.join(BASELINES)}")
@@ -307,7 +307,7 @@ def _grid(
     marked: Mapping[str, tuple[str, ...]],
     declared: Declaration | None,
 ) -> Config:
-    """Return what the ledger keeps of a request; one without baselines declares nothing."""
+    """Return the document of a request for the ledger; without baselines, no declaration."""
     return {
         "id": plan.id,
         "study": settings.study,
@@ -341,7 +341,7 @@ def _announce(plan: Plan, cells: Sequence[Cell], done: set[str], anew: int) -> N
 
 
 def _not_taken(ledger: Ledger) -> list[str]:
-    """Say of the cells of an earlier protocol, if there are any, that none counts as done."""
+    """Return a note on the cells of each earlier protocol, none of which counts as done."""
     there = [number for (number,) in ledger.columns(("protocol",))] if ledger.exists() else []
     older = Counter(number for number in there if number < PROTOCOL)
     return [

@@ -1,4 +1,4 @@
-"""What a W&B sweep's agent hears: the mean validation score of the cells that it asked for."""
+"""The value reported to a W&B sweep agent: the mean validation score of the cells it requested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfergrid.records.tracking.wandb_tracker import WandbTracker
 
 
 def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:
-    """Raise `BadInputError` if an agent would hear of no score."""
+    """Raise `BadInputError` if there would be no score to report to an agent."""
     without = [cell for cell in cells if not can_be_chosen(cell)]
     if agent is not None and without:
         raise BadInputError(
@@ -26,11 +26,11 @@ def check(agent: AgentRun | None, cells: Iterable[Cell]) -> None:
 
 
 def tell(agent: AgentRun, tracker: Tracker, ledger: Ledger, cells: Sequence[Cell]) -> None:
-    """Send the mean of the cells' validation scores to the run that an agent has made.
+    """Log the mean validation score of the cells to the run that the agent created.
 
-    It has failed where one of them has none; no test score is looked at.
+    The run counts as failed if a cell has no such score. Test scores are not read.
     """
-    from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score  # and torch
+    from transfergrid.runs.run_cards import VALIDATION_SCORE, validation_score  # imports torch
 
     if not isinstance(tracker, WandbTracker):
         warn(f"sweep {agent.sweep} hears of no score: add tracking=wandb to its command")

@@ -1,4 +1,4 @@
-"""The verb `table`: the table of gains again, from the ledger."""
+"""The verb `table`: show the table of gains again, from the ledger."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from transfergrid.verbs.parser import Parser
 
 @without_garbage_collection()
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`.
+    """Run `transfergrid table [RESULTS] [--format FORMAT] [--over BASELINE] [--by-group]`.
 
-    With `--leaderboard` it shows strategies by targets, with verdicts' marks and mean ranks. With
-    `--where CONDITIONS` it shows the arms that are meant, and their baselines.
+    `--leaderboard` shows strategies by targets, with verdict marks and mean ranks. `--where
+    CONDITIONS` shows only the selected arms and their baselines.
     """
     parser = Parser(
         prog="transfergrid table", description="Show the table of gains of a folder of results."
@@ -60,6 +60,6 @@ def _leaderboard(chosen: argparse.Namespace) -> int:
 
 
 def _selected(bench: Bench, where: str | None) -> set[str]:
-    """Return the identities of the cells that are meant, and of their baselines."""
+    """Return the ids of the selected cells, and of their baselines."""
     cells = [*bench.results, *map(result_of, bench.failures)]
     return {cell.id for cell in selecting.selected(cells, selecting.Where.parse(where))}

@@ -1,4 +1,4 @@
-"""The verb `track`: send cells to W&B that were done before anybody tracked them."""
+"""The verb `track`: send done cells to W&B that were not tracked when they ran."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transfergrid.verbs.parser import Parser
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid track [RESULTS] [--where CONDITIONS] [--project P] [--again] ...`."""
+    """Run `transfergrid track [RESULTS] [--where CONDITIONS] [--project P] [--again] ...`."""
     parser = Parser(
         prog="transfergrid track",
         description="Send done cells to W&B as if they had been tracked: configs, curves, scores, "
@@ -39,10 +39,10 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = False) -> int:
-    """Send a ledger's cells; return the exit code, 1 if some could not be sent.
+    """Send a ledger's cells and return the exit code, 1 if some could not be sent.
 
     Raises:
-        BadInputError: there is no ledger here, no cell is meant, or W&B is disabled.
+        BadInputError: there is no ledger here, no cell is selected, or W&B is disabled.
     """
     place = tracker.place
     if place is None:
@@ -67,11 +67,11 @@ def send(ledger: Ledger, tracker: WandbTracker, where: Where, again: bool = Fals
 
 def _send(record: Record, ledger: Ledger, tracker: Tracker, grid: str | None, again: bool) -> None:
     card = run_card(replace(record, grid=grid), ledger)
-    if again:  # under an id that the project has not seen: it takes none that was deleted there
+    if again:  # under a new id: the project refuses ids of deleted runs
         card = replace(card, id=unique(card.id))
     with tracked(tracker, card) as summary:
         curve = Curve(tracker)
-        with suppress(BadInputError):  # curves that are damaged: the scores stand in the record
+        with suppress(BadInputError):  # damaged curves are skipped: the record has the scores
             for values, step in kept_curves(record, ledger):
                 curve(values, step)
         summary.update(summary_of(record, ledger))

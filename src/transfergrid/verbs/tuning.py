@@ -1,4 +1,4 @@
-"""The verb `tune`: which settings should be defaults, by equal searches on development targets."""
+"""The verb `tune`: choose default settings, by equal searches on development targets."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ USAGE = (
     "[--format table|json|csv|markdown|latex]"
 )
 WITHOUT = {"tuning": "grid", "tuning.seed": "0", "references": "[]"}
-"""What is meant where nothing is typed: the same settings in all cells, and no other arms."""
+"""The defaults of this verb: the same settings in all cells, and no reference arms."""
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid tune source=... strategy=... target=... [-o LOG.csv] [--format ...]`."""
+    """Run `transfergrid tune source=... strategy=... target=... [-o LOG.csv] [--format ...]`."""
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
@@ -83,7 +83,7 @@ def _meant(typed: Sequence[str]) -> list[str]:
 
 
 def _check_typed(words: Sequence[str], log: Path | None) -> None:
-    """Raise `BadInputError` if the words alone tell that nothing can come of it."""
+    """Raise `BadInputError` if the words alone show that the search is impossible."""
     if log is not None and (log.is_dir() or not os.access(log.absolute().parent, os.W_OK)):
         raise BadInputError(f"-o {log}: give a file in a folder that is there")
     if "tuning=none" in words:
@@ -102,7 +102,7 @@ def _keys(words: Sequence[str]) -> set[str]:
 
 
 def _check(config: DictConfig) -> None:
-    """Raise `BadInputError` if what was typed leaves out what makes searches equal."""
+    """Raise `BadInputError` if the request would make searches unequal or incomplete."""
     if config.debug:
         raise BadInputError("debug=true runs one cell: a search takes all of its cells")
     if config.baselines != "all":
@@ -113,17 +113,17 @@ def _check(config: DictConfig) -> None:
 
 @dataclass
 class Search:
-    """Equal searches of several strategies, and what came of them."""
+    """Equal searches of several strategies, and their results."""
 
     cells: list[Record] = field(default_factory=list)
-    """Those that are done."""
+    """The records of the done cells."""
     kind: str | None = None
-    """Of the training."""
+    """The kind of the training."""
     training: str = ""
     held_out: int | None = None
 
     def run(self, asked: Asked, composer: Composer, pool: Pool, config: DictConfig) -> int:
-        """Run what is missing; return the exit code, see `asking.sweep`.
+        """Run missing cells and return the exit code; see `asking.sweep`.
 
         Raises:
             BadInputError: nothing can be searched, or no default can be chosen.
@@ -148,7 +148,7 @@ class Search:
             )
         both = _with_baseline(asked, composer)
         ready = get_ready(both, composer, pool, config, lambda plan: _searched(plan, tuning))
-        ready.declared = None  # no verdict is asked for
+        ready.declared = None  # no verdict is needed
         with sending(build(pool.settings.tracking), pool.ledger.root):
             outcome = carry_out(ready, pool)
         if outcome.failed:
@@ -159,10 +159,10 @@ class Search:
         return exit_code(outcome)
 
     def show(self, format: str, log: Path | None) -> None:
-        """Print what is chosen, and write the log.
+        """Print the chosen defaults, and write the log.
 
         Raises:
-            BadInputError: nothing can be chosen.
+            BadInputError: no default can be chosen.
         """
         from transfergrid.evidence.chosen.defaults import defaults
         from transfergrid.report import defaults_table
@@ -184,9 +184,9 @@ def _one(group: str, options: Sequence[Option | None]) -> Any:
 
 
 def _with_baseline(asked: Asked, composer: Composer) -> Asked:
-    """Return the request with the primary baseline among the strategies, which has to search too.
+    """Return the request with the primary baseline among the strategies, as it must search too.
 
-    Further baselines join as those of any grid do.
+    Further baselines are added as in any grid.
     """
     name = Baselines().labelled
     if name is None or name in {option.name for option in asked.strategies}:
@@ -195,10 +195,10 @@ def _with_baseline(asked: Asked, composer: Composer) -> Asked:
 
 
 def _searched(plan: Plan, tuning: Option) -> Plan:
-    """Return what of a plan is searched, and say what is not.
+    """Return the plan restricted to cells with a search; print which strategies have none.
 
     Raises:
-        BadInputError: nothing is, or each cell would try settings of its own.
+        BadInputError: nothing is searched, or each cell would try its own settings.
     """
     cells = [cell for cell in plan.cells if cell.names.tuning is not None]
     names = [cell.names.strategy for cell in cells]
@@ -216,7 +216,7 @@ def _searched(plan: Plan, tuning: Option) -> Plan:
 
 
 def _check_common(tuning: Option, names: Sequence[str]) -> None:
-    """Raise `BadInputError` if each cell of a strategy would try settings of its own."""
+    """Raise `BadInputError` if each cell of a strategy would try its own settings."""
     if tuning.config.get("warm_start"):
         raise BadInputError(
             f"{tuning.name}: defaults are chosen among settings that all cells tried, and a warm "

@@ -1,4 +1,4 @@
-"""The verb `verdicts`: what helped, what hurt, what made no difference, what nobody can tell."""
+"""The verb `verdicts`: what helped, what hurt, what made no difference, and what is undecided."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RULES = ("margin", "alpha", "correction")
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Obey `transfergrid verdicts [RESULTS | TABLE] [options]`."""
+    """Run `transfergrid verdicts [RESULTS | TABLE] [options]`."""
     chosen = _parser().parse_args(arguments)
     is_table = chosen.results == STANDARD_INPUT or Path(chosen.results).is_file()
     with without_garbage_collection():

@@ -1,7 +1,7 @@
-"""Copies of test examples in what is learned from: found, counted, left out on request.
+"""Copies of test examples among the training data: found, counted, left out on request.
 
-A search takes up to a minute and is asked for by every process of a grid, so what it found is
-remembered on disk, under what was searched and how.
+A search takes up to a minute and every process of a grid needs its result, so results are cached
+on disk. The cache key contains the data and the version of the search.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from transfergrid.records.files import contents
 from transfergrid.records.files.fingerprints import cache_folder, replace_text
 
 Duplicates = Literal["keep", "drop"]
-"""Whether pool examples that are copies of test examples stay."""
+"""Whether to keep pool examples that are copies of test examples."""
 SNIPPET = 80
-"""Characters of a text that notes show."""
+"""How many characters of a text notes show."""
 
 
 @checked
@@ -37,18 +37,19 @@ def without_copies(
     """Count the copies between two splits and, if asked to, leave them out of the pool.
 
     Args:
-        pool: what is learned from.
-        test: what is tested on; it always stays whole.
+        pool: examples to learn from.
+        test: test examples; always kept complete.
         modality: "image", "text", "vector" or "matrix".
         duplicates: "keep", or "drop" to leave out pool examples that are copies of test examples.
-        key: identifies both splits, their contents and order.
+        key: identifies both splits, with their contents and order.
 
     Returns:
-        The pool, and notes: "exact" test examples with an exact copy in the pool, "near" others
-        with a near copy, "dropped" pool examples, and "pairs", a few copies to look at.
+        The pool, and notes: the number of "exact" test examples (with an exact copy in the pool),
+        of "near" ones (others with a near copy), of "dropped" pool examples, and "pairs", a few
+        copies to look at.
 
     Raises:
-        BadInputError: there is no such mode.
+        BadInputError: `duplicates` is neither "keep" nor "drop".
     """
     copies = find_copies(pool, test, modality, key)
     kept = np.flatnonzero(~copies.pool)
@@ -69,14 +70,14 @@ def order_key(pool: Iterable[str], test: Iterable[str]) -> str:
 def with_copies_settled(
     loaded: LoadedDomain, modality: str, mode: Duplicates, key: str, spelled: str
 ) -> LoadedDomain:
-    """Return a domain after `without_copies`, with what was found in its notes.
+    """Apply `without_copies` to a domain, and add its notes to the domain's.
 
     Args:
-        loaded: the splits as they are.
+        loaded: the splits with all copies.
         modality: "image", "text", "vector" or "matrix".
         mode: "keep" or "drop".
-        key: identifies the splits, their contents and order.
-        spelled: how errors call the data set.
+        key: identifies the splits, with their contents and order.
+        spelled: name of the dataset in errors.
 
     Raises:
         BadInputError: nothing would be left of a class.
@@ -98,8 +99,8 @@ def copies_between(source: Examples, target: LoadedDomain, modality: str, key: s
     """Return the copies of a target's test examples among the examples of a source domain.
 
     Args:
-        source: what is learned from beside the target.
-        target: the domain that is tested on.
+        source: examples of the source domain.
+        target: the target domain, whose test split is searched for.
         modality: "image", "text", "vector" or "matrix".
         key: identifies both domains.
     """
@@ -112,7 +113,7 @@ def counted(copies: Copies) -> dict[str, Any]:
 
 
 def find_copies(pool: Examples, test: Examples, modality: str, key: str) -> Copies:
-    """Return the copies between two sets of examples, from memory where they were found before."""
+    """Return the copies between two sets of examples, from the cache if possible."""
     known = remembered(modality, key)
     if known is not None and known.fits(len(pool), len(test)):
         return known
@@ -122,7 +123,7 @@ def find_copies(pool: Examples, test: Examples, modality: str, key: str) -> Copi
 
 
 def remembered(modality: str, key: str) -> Copies | None:
-    """Return what was found under this key, or None: the examples must be looked at."""
+    """Return the cached result of a search with this key; None if there is none."""
     file = _file(modality, key)
     try:
         stored = contents.parsed(file.read_text(encoding="utf-8"))
@@ -134,7 +135,7 @@ def remembered(modality: str, key: str) -> Copies | None:
 
 
 def _search(modality: str) -> Callable[[Examples, Examples], Copies]:
-    """Return how copies of a modality are found."""
+    """Return the function that searches for copies in this modality."""
     if modality == "text":
         from transfergrid.data.copies import text_copies
 
@@ -171,7 +172,7 @@ def _remember(file: Path, copies: Copies) -> None:
     try:
         replace_text(file, json.dumps({**stored, "pairs": copies.pairs}))
     except OSError:
-        return  # a read-only or full disk costs time, not results
+        return  # without the cache the next search only takes longer
 
 
 def _mask(size: int, places: list[int]) -> NDArray[np.bool_]:
@@ -181,7 +182,7 @@ def _mask(size: int, places: list[int]) -> NDArray[np.bool_]:
 
 
 def _shown(examples: Examples, place: int) -> int | str | list[str]:
-    """Return what tells a reader which example this is: its file, its text, or its place."""
+    """Return what identifies an example for a reader: its file, its text, or its index."""
     if isinstance(examples, Subset):
         return _shown(examples.whole, int(examples.places[place]))
     files = getattr(examples, "files", None)

@@ -1,4 +1,4 @@
-"""What a search for copies finds, whatever the modality."""
+"""The result of a search for copies, for every modality."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAIRS = 5
-"""How many copies are named for a reader to look at."""
+"""How many pairs of copies are listed for a reader."""
 
 SEARCHES = {"image": 1, "text": 1, "vector": 1, "matrix": 1}
-"""The version of each search for copies, raised whenever it may find others: then what was
-remembered is searched anew, and domains with duplicates=drop are others (see `identity`)."""
+"""Version of the search in each modality; raise it whenever it may find other copies. Then cached
+results are not used any more, and domains with duplicates=drop get another identity."""
 
 Pair = tuple[int, int, str]
-"""Places in the pool and in the test split, and "exact" or "near"."""
+"""Index in the pool, index in the test split, and "exact" or "near"."""
 
 
 def search_version(modality: str) -> int:
-    """Return the version of how copies are found: where they are dropped, it decides the pool."""
+    """Return the version of the search, on which the pool depends where copies are dropped."""
     return SEARCHES.get(modality, SEARCHES["image"])
 
 
@@ -29,9 +29,9 @@ class Copies:
 
     Attributes:
         exact: (n_test,) test examples with an exact copy in the pool.
-        near: (n_test,) others with a near copy there.
+        near: (n_test,) other test examples, with a near copy in the pool.
         pool: (n_pool,) pool examples that are an exact or near copy of a test example.
-        pairs: a few of them, exact ones first.
+        pairs: a few pairs of copies, exact ones first.
     """
 
     exact: NDArray[np.bool_]
@@ -41,17 +41,17 @@ class Copies:
 
     @classmethod
     def none(cls, n_pool: int, n_test: int) -> Copies:
-        """Return that there are none."""
+        """Return the result without any copies, for sets of these sizes."""
         test, pool = (np.zeros(n, dtype=bool) for n in (n_test, n_pool))
         return cls(test, test.copy(), pool)
 
     def fits(self, n_pool: int, n_test: int) -> bool:
-        """Tell whether these are copies between sets of these sizes."""
+        """Return whether this is a result for sets of these sizes."""
         return len(self.pool) == n_pool and len(self.exact) == len(self.near) == n_test
 
 
 def exact_copies(pool: NDArray[np.generic], test: NDArray[np.generic]) -> Copies:
-    """Return as copies what has the same key; keys are (n_pool,) and (n_test,)."""
+    """Return the copies, given keys (n_pool,) and (n_test,) that are equal for copies."""
     in_pool, in_test = np.isin(pool, test), np.isin(test, pool)
     first = {pool[i]: int(i) for i in np.flatnonzero(in_pool)[::-1]}
     pairs = [(first[test[i]], int(i), "exact") for i in np.flatnonzero(in_test)[:PAIRS]]
@@ -59,7 +59,7 @@ def exact_copies(pool: NDArray[np.generic], test: NDArray[np.generic]) -> Copies
 
 
 def add_near(copies: Copies, pool: NDArray[np.int64], test: NDArray[np.int64]) -> None:
-    """Add pairs of near copies: places in the pool (k,) and in the test split (k,)."""
+    """Add pairs of near copies to `copies`: indices in the pool (k,) and in the test split (k,)."""
     copies.pool[pool] = True
     new = ~copies.exact[test]
     copies.near[test[new]] = True

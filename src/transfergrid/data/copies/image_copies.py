@@ -1,14 +1,14 @@
 """Exact and near copies among images.
 
-Two images are exact copies if all their pixels are equal once decoded. They are near copies if
-their colours at 32 x 32 pixels, less their mean and divided by their spread, correlate by 0.992 or
-more: as images do that were resized, compressed once more or made brighter. An image that was
-cropped or turned is no near copy, nor is one that was robbed of its colours.
+Two images are exact copies if all their decoded pixels are equal. They are near copies if their
+colours at 32 x 32 pixels, minus the mean and divided by the spread, correlate by 0.992 or more.
+This finds images that were resized, compressed again or brightened. A cropped or rotated image is
+no near copy, nor is an image whose colours were removed.
 
-The search is complete: the correlation of unit vectors is a distance, and what is further apart in
-some directions is at least as far in all (Faloutsos et al., Fast subsequence matching in
-time-series databases, 1994). So pairs that are far apart in 64 coarse directions, the low
-frequencies of brightness, are passed over, and only the others are compared in full.
+The search misses no such pair. The correlation of unit vectors determines their distance, and the
+distance in a subspace is a lower bound of it (Faloutsos et al., Fast subsequence matching in
+time-series databases, 1994). So pairs that are too far apart in 64 coarse directions, the low
+frequencies of brightness, are skipped, and only the others are compared in full.
 
 Of MNIST's 10,000 test digits a handful count as near copies: plain strokes of the digit one.
 """
@@ -27,12 +27,12 @@ from transfergrid.data.copies.found import Copies, add_near, exact_copies
 from transfergrid.data.examples import Examples, Reading
 
 SIDE = 32
-"""Pixels of the small images that are compared."""
+"""Height and width in pixels of the small images that are compared."""
 COARSE = 8
-"""Frequencies across and down that settle which pairs are compared in full."""
+"""Number of frequencies, across and down, that decide which pairs are compared in full."""
 SIMILAR = 0.992
 ROWS = 250
-"""Test images that are compared at once."""
+"""How many test images are compared at once."""
 
 Numbers = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -48,12 +48,12 @@ def find_copies(pool: Examples, test: Examples) -> Copies:
 
 
 class Seen:
-    """What is kept of a set of images.
+    """The features by which a set of images is compared.
 
     Attributes:
         keys: (n,) a hash of all pixels and the shape.
-        small: (n, SIDE, SIDE, 3) the images at a small size.
-        coarse: (n, COARSE * COARSE) their place in the coarse directions.
+        small: (n, SIDE, SIDE, 3) the images, resized.
+        coarse: (n, COARSE * COARSE) their coordinates in the coarse directions.
     """
 
     def __init__(self, examples: Examples) -> None:
@@ -70,7 +70,7 @@ class Seen:
             self.coarse[some] = _coarse(self.small[some])
 
     def full(self, places: Numbers) -> Vectors:
-        """Return unit vectors (len(places), SIDE * SIDE * 3) that show the images."""
+        """Return the unit vectors (len(places), SIDE * SIDE * 3) of these images."""
         return unit_vectors(self.small[places])
 
 
@@ -81,7 +81,10 @@ def _key(image: NDArray[np.uint8]) -> int:
 
 
 def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image (H, W, C) as (SIDE, SIDE, 3): greys repeated, of many channels the first."""
+    """Return an image (H, W, C) as (SIDE, SIDE, 3).
+
+    A single channel is repeated, of two the first is appended, of more the first three are taken.
+    """
     channels = image.shape[2]
     if channels == 2:
         image = np.concatenate([image, image[..., :1]], axis=2)
@@ -91,7 +94,7 @@ def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def unit_vectors(small: NDArray[np.uint8]) -> Vectors:
-    """Return (n, ...) as vectors (n, d) of mean 0 and length 1; one colour throughout gives 0."""
+    """Return images (n, ...) as vectors (n, d) of mean 0 and length 1; constant ones give 0."""
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -100,15 +103,18 @@ def unit_vectors(small: NDArray[np.uint8]) -> Vectors:
 
 
 def _coarse(small: NDArray[np.uint8]) -> Vectors:
-    """Project the unit vectors (n, d) on the low frequencies of brightness (an orthonormal set)."""
+    """Project the images' unit vectors on the low frequencies of brightness, which are orthonormal.
+
+    The result is (n, COARSE * COARSE).
+    """
     images = unit_vectors(small).reshape(small.shape).sum(axis=3) / np.float32(np.sqrt(3))
     low = dctn(images, axes=(1, 2), norm="ortho")[:, :COARSE, :COARSE]
     return np.ascontiguousarray(low.reshape(len(small), -1))
 
 
 def _near_pairs(pool: Seen, test: Seen) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield the places of near copies in the pool and in the test split, (k,) each."""
-    within = 2 * (1 - SIMILAR) + 1e-5  # of squared distance; the rest is for rounding
+    """Yield pairs of near copies: indices in the pool and in the test split, (k,) each."""
+    within = 2 * (1 - SIMILAR) + 1e-5  # squared distance, with a margin for rounding
     others = np.column_stack([-2 * pool.coarse, _squares(pool.coarse), np.ones(len(pool.keys))])
     others = others.astype(np.float32).T
     for start in range(0, len(test.keys), ROWS):

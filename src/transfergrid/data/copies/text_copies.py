@@ -1,16 +1,16 @@
 """Exact and near copies among texts.
 
-Two texts are exact copies if they are equal once case, punctuation and spacing are left aside.
-They are near copies if their sets of four-character pieces, taken from the texts so simplified,
-have a Jaccard similarity of 0.8 or more: Broder's resemblance of shingles (On the resemblance and
-containment of documents, 1997), at the threshold that Lee et al. (Deduplicating training data
-makes language models better, 2022, section 4.2) use on words. A word changed in a sentence of a
-hundred characters leaves a near copy; one changed in a phrase of five words does not.
+Two texts are exact copies if they are equal after simplification: case, punctuation and spacing are
+ignored. They are near copies if the simplified texts' sets of four-character pieces have a Jaccard
+similarity of 0.8 or more: Broder's resemblance of shingles (On the resemblance and containment of
+documents, 1997), at the threshold that Lee et al. (Deduplicating training data makes language
+models better, 2022, section 4.2) use on words. After one changed word, a sentence of a hundred
+characters is still a near copy; a phrase of five words is not.
 
-The search is exact, not by random hashes: two sets of that similarity share some of their rarest
-pieces, a fifth of each set and a few (prefix filtering; Chaudhuri et al., A primitive operator for
-similarity joins in data cleaning, 2006; Wang et al., Can we beat the prefix filtering?, 2012).
-Only pairs that share these are compared.
+The search uses no random sketches (such as MinHash) and is exact: two sets of that similarity must
+share some of their rarest pieces, among the rarest fifth of each set and a few more (prefix
+filtering; Chaudhuri et al., A primitive operator for similarity joins in data cleaning, 2006; Wang
+et al., Can we beat the prefix filtering?, 2012). Only pairs that share these are compared.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ from scipy.sparse import csr_array
 from transfergrid.data.copies.found import Copies, add_near, exact_copies
 
 PIECE = 4
-"""Characters of a piece."""
+"""Length of a piece in characters."""
 SIMILAR = 4, 5
-"""The least similarity, as a fraction."""
+"""The least similarity of near copies, as a fraction: 4/5."""
 MOST_PIECES = 20_000_000
-"""So many are held; of a larger collection every m-th kind of piece finds pairs to look at."""
+"""Limit of pieces in memory. In a larger collection, candidates are found by only every m-th kind
+of piece, and then compared by all pieces."""
 SHARED = 4
-"""So many of the rarest pieces must be shared, or all that a very short text has."""
+"""How many of the rarest pieces two texts must share; fewer for very short texts."""
 ROWS = 256
-"""Test texts that are compared at once."""
+"""How many test texts are compared at once."""
 
 Text = str | tuple[str, str]
 Numbers = NDArray[np.int64]
@@ -58,9 +59,9 @@ def find_copies(pool: Sequence[Text], test: Sequence[Text]) -> Copies:
 
 
 def simplified(text: Text) -> str:
-    """Return a text in lower case with one space for whatever is no letter or digit.
+    """Return a text in lower case with one space for each run of other than letters and digits.
 
-    A text of nothing else, such as ":-)", stays as it is.
+    A text without letters and digits, such as ":-)", keeps its characters.
     """
     if not isinstance(text, str):
         return "\n".join(simplified(part) for part in text)
@@ -73,7 +74,14 @@ def _key(text: str) -> int:
 
 
 def _spread(copies: Copies, keys: list[NDArray[np.uint64]], pool: Numbers, test: Numbers) -> None:
-    """Add near pairs of distinct texts, for all examples that have these texts."""
+    """Add pairs of near copies among distinct texts, and mark all examples with the same texts.
+
+    Args:
+        copies: changed in place.
+        keys: of all examples' texts, in the pool and in the test split.
+        pool: indices (k,) in the pool of the first example with each text.
+        test: indices (k,) in the test split, likewise.
+    """
     first, again = np.isin(keys[0], keys[0][pool]), np.isin(keys[1], keys[1][test])
     copies.near |= again & ~copies.exact
     copies.pool |= first
@@ -81,7 +89,7 @@ def _spread(copies: Copies, keys: list[NDArray[np.uint64]], pool: Numbers, test:
 
 
 def _near_pairs(pool: list[str], test: list[str]) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield the places of near copies in the pool and in the test split, (k,) each."""
+    """Yield pairs of near copies: indices in the pool and in the test split, (k,) each."""
     texts = pool + test
     every = max(1, -(-sum(len(text) for text in texts) // MOST_PIECES))
     for p, t in _similar(Pieces(texts, every), len(pool)):
@@ -102,17 +110,17 @@ def similarity(one: str, other: str) -> float:
 
 
 class Pieces:
-    """The set of pieces of each text, in one row of a matrix; the rarest pieces come first.
+    """The sets of pieces of texts, as sparse matrices with a row per text; rare pieces come first.
 
     Attributes:
-        sizes: (n,) pieces of each text.
-        whole: (n, pieces) ones.
-        rare: (n, pieces) ones for the rarest pieces of each text.
-        needed: (n,) so many of those, at least, are shared with any text that is similar enough.
+        sizes: (n,) the number of distinct pieces of each text.
+        whole: (n, pieces) 1 for each piece of a text.
+        rare: (n, pieces) 1 for each of a text's rarest pieces only.
+        needed: (n,) the least number of rare pieces that a text shares with any similar text.
     """
 
     def __init__(self, texts: list[str], every: int) -> None:
-        """Cut the texts (n,) into pieces, of which every `every`-th kind is kept."""
+        """Cut the texts (n,) into pieces, and keep every `every`-th kind of piece."""
         n = len(texts)
         cells = _distinct(_cut(texts, every))
         frequency = np.bincount((cells & _KIND) >> _FINE, minlength=1 << (_BITS - _FINE))
@@ -124,7 +132,7 @@ class Pieces:
         self.sizes = np.bincount(rows, minlength=n)
         starts = _starts(self.sizes)
         self.whole = _ones(columns, starts, 1 << _BITS)
-        least = -(-SIMILAR[0] * self.sizes // SIMILAR[1])  # that any similar set shares with it
+        least = -(-SIMILAR[0] * self.sizes // SIMILAR[1])  # pieces shared with any similar set
         self.needed = np.minimum(SHARED, least)
         early = np.arange(len(rows)) - starts[rows] < (self.sizes - least + self.needed)[rows]
         kinds, columns = np.unique(columns[early], return_inverse=True)
@@ -133,9 +141,9 @@ class Pieces:
 
 
 _BITS = 30
-"""Of a piece's hash: a collection has some hundred thousand kinds of pieces, a text a hundred."""
+"""Bits of a piece's hash; a collection has about 100,000 kinds of pieces, a text about 100."""
 _FINE = 12
-"""Kinds are ordered by how frequent all are together that agree but for these last bits."""
+"""Frequencies are counted for groups of kinds whose hashes differ only in this many last bits."""
 _KIND = (1 << _BITS) - 1
 
 
@@ -144,7 +152,7 @@ def _starts(sizes: Numbers) -> Numbers:
 
 
 def _distinct(values: Numbers) -> Numbers:
-    """Return what `np.unique` does, several times as fast for many equal values."""
+    """Return the same as `np.unique`, several times faster if many values are equal."""
     values = np.sort(values)
     new: NDArray[np.bool_] = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
     return values[new]
@@ -157,7 +165,7 @@ def _ones(columns: Numbers, starts: Numbers, width: int) -> csr_array:
 
 
 def _cut(texts: list[str], every: int) -> Numbers:
-    """Return a number (k,) for each piece: its text's in the upper bits, its kind in the lower."""
+    """Return a number for each piece, (k,): the text's number in the upper bits, then the kind."""
     steps = range(0, len(texts), 10_000)
     return np.concatenate(
         [_hashed(texts[i : i + 10_000], i, every) for i in steps] or [np.empty(0, np.int64)]
@@ -165,7 +173,7 @@ def _cut(texts: list[str], every: int) -> Numbers:
 
 
 def _hashed(texts: list[str], first: int, every: int) -> Numbers:
-    """Cut and hash some texts, the first of which has this number."""
+    """Cut and hash some texts; see `_cut`. The first text has the number `first`."""
     joined = "".join(f"\0 {text} " for text in texts)
     letters = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     rows = np.cumsum(letters == 0) - 1 + first
@@ -182,7 +190,10 @@ def _hashed(texts: list[str], first: int, every: int) -> Numbers:
 
 
 def _similar(pieces: Pieces, n_pool: int) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield the pairs of similar enough sets, the pool's being the first `n_pool` ones."""
+    """Yield the pairs of similar sets, as indices in the pool and in the test split.
+
+    The first `n_pool` sets are the pool's.
+    """
     numerator, denominator = SIMILAR
     rare = pieces.rare[:n_pool].T.tocsr()
     for start in range(n_pool, len(pieces.sizes), ROWS):

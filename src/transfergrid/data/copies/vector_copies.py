@@ -1,6 +1,6 @@
-"""Exact copies among vectors: those of which every number is the same.
+"""Exact copies among vectors: vectors with all numbers equal.
 
-There are no near copies: how near two numbers are that mean the same is nobody's to say.
+There are no near copies, because no tolerance would suit the numbers of every dataset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transfergrid.data.vectors import raw_values
 
 
 def find_copies(pool: Examples, test: Examples) -> Copies:
-    """Return the copies between two sets of vectors, as they were given; others of other widths."""
+    """Return the copies between two sets of unscaled vectors; none if their widths differ."""
     ours, theirs = raw_values(pool), raw_values(test)
     if not len(ours) or not len(theirs) or ours.shape[1] != theirs.shape[1]:
         return Copies.none(len(ours), len(theirs))
@@ -24,7 +24,7 @@ def find_copies(pool: Examples, test: Examples) -> Copies:
 
 
 def row_keys(values: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Return (n,) a hash of each vector, alike for 0.0 and -0.0, and for any missing number."""
+    """Return a hash of each vector, (n,); 0.0 equals -0.0, and all missing numbers are equal."""
     plain = np.where(np.isnan(values), np.nan, values) + 0.0
     whole = np.ascontiguousarray(plain, dtype="<f8")
     told = (blake2b(row.tobytes(), digest_size=8).digest() for row in whole)

@@ -1,4 +1,4 @@
-"""Arrays as people save them, brought to uint8 images and class indices.
+"""Converting arrays, in the forms in which people save them, to uint8 images and class indices.
 
 Errors name the array ("y_train"); the caller adds the file.
 """
@@ -32,22 +32,22 @@ from transfergrid.records.errors import BadInputError
 Array = NDArray[Any]
 
 USUAL = (1, 3)
-"""Numbers of channels that are taken for such wherever they stand, the last axis first."""
+"""An axis of one of these lengths holds the channels; the last axis is tried first."""
 EXACT = 2**53
-"""Up to here real numbers hold every whole number."""
+"""Up to this size float64 represents every whole number."""
 ROWS_BYTES = 64 * 2**20
-"""Bytes of pixels that are brought to grey levels at once."""
+"""How many bytes of pixels are scaled at once."""
 
 
 def as_images(arrays: Mapping[str, Array], scale: Scale = PLAIN) -> dict[str, NDArray[np.uint8]]:
-    """Return each array of images as (n, H, W, C) in 0 to 255.
+    """Return each array of images as (n, H, W, C) with values from 0 to 255.
 
-    All are brought to one scale: values up to 1 are taken for shares of full brightness only if
-    no array goes beyond 1. Of 16-bit arrays the whole range counts, if they make use of it.
+    All arrays are scaled alike: 1 is white only if no array has values above 1. The full range of
+    16 bits is used for 16-bit arrays, if their values reach its upper half.
 
     Raises:
-        BadInputError: an array has another shape, kind or range, or the images' shapes differ, or
-            it is not clear what is white and the scale does not say it.
+        BadInputError: an array has a wrong shape, kind or range, or the images' shapes differ, or
+            it is not clear which value is white and `scale` does not say it.
     """
     shaped = {key: _channels_last(key, array) for key, array in arrays.items()}
     _check_one_shape(shaped)
@@ -70,13 +70,13 @@ def _channels_last(key: str, array: Array) -> Array:
 
 
 def _channel_axis(key: str, shape: tuple[int, ...]) -> int:
-    """Tell which axis of (n, a, b, c) holds the channels: the last one, 3, or the first, 1.
+    """Return the axis of (n, a, b, c) that holds the channels: 3, or 1 for channels first.
 
-    One or three are channels. Else they are fewer than rows and columns, or what is left beside
-    a square image.
+    An axis of length 1 or 3 holds the channels. Otherwise it is the axis that is shorter than the
+    two others, or the one whose removal leaves a square.
 
     Raises:
-        BadInputError: both may be, or neither.
+        BadInputError: both axes fit, or neither.
     """
     _, first, middle, last = shape
     if last in USUAL or first in USUAL:
@@ -122,7 +122,7 @@ def as_labels(key: str, array: Array) -> Array:
     """Return labels (n,) as whole numbers or as text.
 
     Raises:
-        BadInputError: they are neither, or there is not one per example.
+        BadInputError: they are neither, or their shape is not (n,) or (n, 1).
     """
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -144,7 +144,7 @@ def as_numbers(key: str, array: Array) -> NDArray[np.float32]:
     """Return labels that are numbers, (n,) or (n, outputs).
 
     Raises:
-        BadInputError: they are not, or one of them is not finite, or too large for float32.
+        BadInputError: they are no numbers, or one is not finite or too large for float32.
     """
     if array.ndim not in (1, 2) or array.size == 0:
         told = "must hold a number for each image, or a row of them"
@@ -163,8 +163,8 @@ def as_numbers(key: str, array: Array) -> NDArray[np.float32]:
 
 
 def _whole(key: str, array: Array) -> NDArray[np.int64]:
-    """Return whole numbers that are stored as real ones, each exactly."""
-    with np.errstate(over="ignore"):  # of those that are longer than 64 bits
+    """Return the whole numbers in an array of floats; raise unless all are whole and exact."""
+    with np.errstate(over="ignore"):  # of floats longer than 64 bits
         exact = (array == np.rint(array)) & (np.abs(array.astype(np.float64)) <= EXACT)
     if not exact.all():
         what = f"not {array.dtype}: {array[~exact][0]}"
@@ -186,14 +186,14 @@ def _check_bits(key: str, array: Array) -> None:
 
 
 def class_names(pool: Mapping[str, Array], given: Array | None) -> tuple[tuple[str, ...], Array]:
-    """Return the classes' names in order, and the values (n_classes,) that stand for them.
+    """Return the classes' names in order, and the label values (n_classes,) of these classes.
 
     Args:
         pool: labels of the pool's parts, from `as_labels`.
         given: the archive's `class_names`, if any.
 
     Raises:
-        BadInputError: names and labels do not fit, or there is only one class.
+        BadInputError: names and labels do not match, or there is only one class.
     """
     if len({labels.dtype.kind for labels in pool.values()}) > 1:
         raise BadInputError(f"{' and '.join(pool)} must both hold numbers or both text")
@@ -216,7 +216,7 @@ def class_names(pool: Mapping[str, Array], given: Array | None) -> tuple[tuple[s
 
 
 def _check_told(pool: Mapping[str, Array]) -> None:
-    """Raise `BadInputError` if a label is what is written where there is none."""
+    """Raise `BadInputError` if a label is a text that stands for a missing value."""
     for key, labels in pool.items():
         empty = [str(label) for label in labels if as_text(str(label)) is None]
         if empty and labels.dtype.kind == "U":
@@ -224,10 +224,10 @@ def _check_told(pool: Mapping[str, Array]) -> None:
 
 
 def as_indices(key: str, labels: Array, values: Array) -> NDArray[np.int64]:
-    """Return where in `values` (n_classes,) each label (n,) stands.
+    """Return the index in `values` (n_classes,) of each label (n,).
 
     Raises:
-        BadInputError: a label is none of them.
+        BadInputError: a label is not among `values`.
     """
     if labels.dtype.kind != values.dtype.kind:
         raise BadInputError(f"{key} must hold {'text' if values.dtype.kind == 'U' else 'numbers'}")

@@ -1,8 +1,8 @@
-"""What is black and what is white, where pixels have more than 8 bits or are real numbers.
+"""Which pixel values are black and white in images of more than 8 bits, or of real numbers.
 
-Such pixels become 0 to 255. Guessed wrongly, their white leaves a handful of grey levels, or none;
-so it is taken for granted only where the kind of the numbers and their largest say it, and what was
-taken for granted is held against the number of grey levels that are left.
+Such pixels are scaled to 0 to 255. A wrong guess of white leaves only a few grey levels, or one. So
+white is guessed only if the kind and the largest of the numbers make it clear; then the number of
+remaining grey levels is checked too.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from transfergrid.records.errors import BadInputError
 
 BRIGHTEST = 255
 DIM = 64
-"""Bytes that stay below it use a quarter of their levels at most: their white may be another."""
+"""8-bit images with all values below this use at most a quarter of the levels: white may differ."""
 DEEPEST = 65535
 WIDEST = 1e30
-"""Values of black and white that single precision calculates with lie within this."""
+"""Largest absolute value of black and white, so that single precision suffices."""
 NEARLY = 1e-6
-"""Share of the range by which rounding may leave it."""
+"""Tolerance for rounding, as a share of the range: values may exceed it by so much."""
 COUNTED = 256
-"""Different values that are told apart at most: so many grey levels there are."""
+"""Distinct values are counted up to this number, the number of grey levels."""
 LOOKED_AT = 1 << 20
-"""Pixels of an array whose values are counted."""
+"""About how many pixels of an array are used to count distinct values."""
 LEFT_OF_GUESSED = 8
-"""Where white was not said, fewer than one in so many values that stay different are too few."""
+"""If white is guessed, at least one grey level per this many distinct values must remain."""
 LEFT_OF_SAID = 16
-"""Where it was said."""
+"""The same if white is given by the user."""
 
 INTEGERS, FLOATS, BYTES, SIXTEEN = "whole numbers", "real numbers", "8 bits", "16 bits"
 COLOURS = "colours of 16 bits"
-"""What Pillow reads by their upper 8 bits alone."""
+"""Of these Pillow reads only the upper 8 bits."""
 FIXED = "a known range"
-"""What a format's own words scaled to 16 bits when it was read."""
+"""Images of a format that states its range, which Pillow has scaled to 16 bits."""
 
 ONE_SCALE = "bring them to one scale, such as 0 to 255"
 
@@ -50,9 +50,10 @@ class Scale:
     """Which values are black and white.
 
     Attributes:
-        darkest: black.
-        brightest: white; None where the images' kind is to say it.
-        floats: white of real numbers in that case; None for 1 or 255, by each image's largest.
+        darkest: the value of black.
+        brightest: the value of white; None to guess it from the kind of the images.
+        floats: white of real numbers if it is guessed; None chooses 1 or 255 by each image's
+            largest value.
     """
 
     darkest: float = 0.0
@@ -61,11 +62,11 @@ class Scale:
 
     @property
     def spelled(self) -> str:
-        """Both values, if they were said."""
+        """Both values as text; empty unless they are given."""
         return "" if self.brightest is None else f"{self.darkest!r}-{self.brightest!r}"
 
     def of(self, values: Array) -> tuple[float, float]:
-        """Return black and white of one image."""
+        """Return the values of black and white for one image."""
         if self.brightest is not None:
             return self.darkest, self.brightest
         if values.dtype.kind != "f":
@@ -106,16 +107,16 @@ def scale_of(darkest: object, brightest: object) -> Scale:
 def to_grey(
     values: Array, black: float, white: float, kind: type = np.float64
 ) -> NDArray[np.uint8]:
-    """Bring values to 0 for black and 255 for white; what lies beyond is cut off, NaN is black.
+    """Scale values linearly so that black is 0 and white 255; clip the rest, and map NaN to 0.
 
     Args:
         values: of any shape.
         black: becomes 0.
         white: becomes 255.
-        kind: in which floats to calculate.
+        kind: the floating-point type of the calculation.
     """
     width = white - black
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is cut off
+    with np.errstate(over="ignore", invalid="ignore"):  # overflowing values are clipped below
         grey = np.nan_to_num(values.astype(kind) - kind(black), posinf=np.inf, neginf=-np.inf)
     grey = grey * kind(BRIGHTEST / width) if width <= BRIGHTEST else grey / kind(width / BRIGHTEST)
     levels: NDArray[np.uint8] = np.clip(np.rint(grey), 0, BRIGHTEST).astype(np.uint8)
@@ -124,15 +125,15 @@ def to_grey(
 
 @dataclass(frozen=True)
 class Depth:
-    """What the pixels of an image are like, or of an array of images.
+    """Statistics of the pixel values of an image, or of an array of images.
 
     Attributes:
-        kind: of numbers.
-        low: the smallest; NaN if there is one.
-        high: the largest; NaN only if there is nothing else.
+        kind: the kind of numbers, such as `INTEGERS` or `FLOATS`.
+        low: the smallest value; NaN if any value is NaN.
+        high: the largest value; NaN only if all are NaN.
         middle: the median.
-        before: how many different values there are, up to `COUNTED`.
-        after: how many grey levels they became.
+        before: number of distinct values, up to `COUNTED`.
+        after: number of distinct grey levels after scaling.
     """
 
     kind: str
@@ -144,25 +145,25 @@ class Depth:
 
     @classmethod
     def of(cls, kind: str, values: Array) -> Depth:
-        """Look at an image before `to_grey`."""
+        """Return the statistics of an image before `to_grey`."""
         few = _few(values)
         before = min(COUNTED, len(np.unique(few)))
-        with np.errstate(over="ignore"):  # of the sum of the two in the middle
+        with np.errstate(over="ignore"):  # the median may add two large values
             low, middle = float(values.min()), float(np.median(few))
         high = float(np.fmax.reduce(values, axis=None))
         return cls(kind, low, high, middle, before, COUNTED)
 
     def became(self, grey: NDArray[np.uint8]) -> Depth:
-        """Look at it afterwards."""
+        """Return the same statistics with `after` counted in the scaled image."""
         return replace(self, after=len(np.unique(_few(grey))))
 
     def text(self) -> str:
-        """Return what `read` reads."""
+        """Serialise the statistics to text."""
         return json.dumps(astuple(self))
 
     @classmethod
     def read(cls, text: str) -> Depth:
-        """Return what `text` wrote."""
+        """Parse the output of `text`."""
         kind, low, high, middle, before, after = json.loads(text)
         return cls(str(kind), float(low), float(high), float(middle), int(before), int(after))
 
@@ -172,7 +173,7 @@ def _few(values: Array) -> Array:
 
 
 def _together(depths: Sequence[Depth]) -> Depth:
-    """Return several images as one; its values are counted image by image."""
+    """Return the joint statistics of several images; counts of values are summed over images."""
     return Depth(
         " and ".join(dict.fromkeys(depth.kind for depth in depths)),
         float(np.min([depth.low for depth in depths])),
@@ -184,15 +185,15 @@ def _together(depths: Sequence[Depth]) -> Depth:
 
 
 def check_files(spelled: str, parts: Mapping[str, Sequence[Depth]], scale: Scale) -> None:
-    """Raise unless it is clear what is white in images from files.
+    """Raise unless it is clear which value is white in images from files.
 
     Args:
-        spelled: how errors call the data set.
-        parts: by name, those of their images that have more than 8 bits.
-        scale: what was said of it.
+        spelled: name of the dataset in errors.
+        parts: by name of the split, the depths of its images that have more than 8 bits.
+        scale: as given by the user.
 
     Raises:
-        BadInputError: it is not; or white was said, of images that have 8 bits.
+        BadInputError: it is not clear; or white is given although all images have 8 bits.
     """
     if scale.brightest is not None and not any(parts.values()):
         raise BadInputError(
@@ -231,7 +232,7 @@ def _check_kind(kind: str, parts: Mapping[str, Sequence[Depth]], scale: Scale) -
 
 
 def _white_of_files(kind: str, whole: Depth) -> float | None:
-    if not whole.low >= 0:  # written so that NaN fails too
+    if not whole.low >= 0:  # this form also rejects NaN
         return None
     if kind == FLOATS:
         return _white_of_floats(whole.high)
@@ -247,10 +248,10 @@ def _white_of_floats(high: float) -> float | None:
 
 
 def white_of_arrays(parts: Mapping[str, Depth]) -> float:
-    """Return the value that is white in arrays of images, which must be on one scale.
+    """Return the value of white in arrays of images, which must be on one scale.
 
     Raises:
-        BadInputError: their numbers do not say it.
+        BadInputError: it is not clear from the arrays' numbers.
     """
     white = _white_of_arrays(list(parts.values()))
     if white is not None:
@@ -280,7 +281,7 @@ def check_arrays(parts: Mapping[str, Depth], scale: Scale, white: float) -> None
     """Raise unless arrays of images, read with this white, are on one scale.
 
     Raises:
-        BadInputError: one lies in 0 to 1 beside others, or too few grey levels are left of one.
+        BadInputError: one is in 0 to 1 and others are not, or too few grey levels remain in one.
     """
     for name, depth in parts.items():
         guessed = scale.brightest is None and depth.kind != BYTES
@@ -319,10 +320,10 @@ def _span(depth: Depth) -> str:
 
 
 def _likely(found: Depth) -> str:
-    """Return a white to suggest: the largest number of as few bits as will do."""
+    """Return a value of white to suggest: the largest number of a suitable bit depth."""
     if not np.isfinite(found.high):
         return "255"
-    if 0.5 <= found.high <= 1.5 and not found.low < 0:  # NaN may be
+    if 0.5 <= found.high <= 1.5 and not found.low < 0:  # this form also accepts NaN
         return "1"
     bits = next((n for n in (8, 10, 12, 14, 16) if found.high <= 2**n), None)
     if bits is None or found.low < 0 or found.high < BRIGHTEST / 2:

@@ -1,4 +1,4 @@
-"""Image files of any common kind as uint8 arrays."""
+"""Decoding image files of all common kinds to uint8 arrays."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SOUND = "sound"
 NO_IMAGE = "not an image"
 
 BITS_TAG = 258
-"""BitsPerSample of TIFF."""
+"""The TIFF tag BitsPerSample."""
 SCALED = frozenset({"PPM", "JPEG2000"})
-"""Formats that say how deep they are, so that Pillow brings greys to the whole range of 16 bits."""
+"""Formats that state their bit depth, so that Pillow scales greys to the full range of 16 bits."""
 
 T = TypeVar("T")
 
@@ -45,9 +45,9 @@ _GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
 def read_image(file: Path, scale: Scale = PLAIN) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, C), C = 1 for grey images and 3 for all others.
 
-    The camera's orientation is applied; transparent parts become white; 16-bit greys are scaled
-    by their whole range, so that one file's brightness does not depend on its own contents, or by
-    what was said to be black and white; of an animation the first frame is taken.
+    The camera's orientation is applied. Transparent parts become white. 16-bit greys are scaled
+    from the full range of 16 bits, so that a file's brightness does not depend on its contents, or
+    from the given black and white. Of an animation the first frame is taken.
 
     Raises:
         BadInputError: the file is no image that can be decoded completely.
@@ -56,12 +56,12 @@ def read_image(file: Path, scale: Scale = PLAIN) -> NDArray[np.uint8]:
 
 
 def decode(source: Path | BinaryIO, name: str, scale: Scale = PLAIN) -> NDArray[np.uint8]:
-    """Do what `read_image` does, from a file or from bytes; errors call them by this name."""
+    """Decode an image like `read_image`, from a file or from bytes; `name` is for errors."""
     return _decoded(source, name, lambda image, raw_mode: as_array(image, scale))
 
 
 def depth_of(source: Path | BinaryIO, name: str, scale: Scale = PLAIN) -> Depth | None:
-    """Decode an image and tell how deep it is; None if it has 8 bits a channel or fewer.
+    """Decode an image and return its depth; None if it has at most 8 bits per channel.
 
     Raises:
         BadInputError: see `read_image`.
@@ -76,18 +76,18 @@ def depth_of(source: Path | BinaryIO, name: str, scale: Scale = PLAIN) -> Depth 
 
 
 def may_be_deep(source: Path | BinaryIO) -> bool:
-    """Tell from an image's header, without decoding it, whether it has more than 8 bits."""
+    """Return whether an image has more than 8 bits, judged by its header without decoding."""
     from PIL import Image
 
     try:
         with Image.open(source) as image:
             return bool(_deep_kind(image, _raw_mode(image)))
-    except Exception:  # what does not open is told when it is decoded
+    except Exception:  # decoding it will report the error
         return False
 
 
 def _decoded(source: Path | BinaryIO, name: str, use: Callable[[Image.Image, str], T]) -> T:
-    """Return `use` of a decoded image and of how its file keeps pixels."""
+    """Return `use(image, raw_mode)` for the decoded image; see `_raw_mode`."""
     from PIL import Image, ImageOps
 
     know_heic()
@@ -106,9 +106,9 @@ def _decoded(source: Path | BinaryIO, name: str, use: Callable[[Image.Image, str
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """Return how an opened file keeps pixels, such as "RGB;16B"; forgotten once it is decoded.
+    """Return the pixel format of an opened file, such as "RGB;16B"; unknown after decoding.
 
-    Of a TIFF's greys the bits that its header names follow, such as "I;16 12".
+    For a TIFF whose header names other than 16 bits, these follow, such as "I;16 12".
     """
     told = [
         str(tile[3] if isinstance(tile[3], str) else tile[3][:1])
@@ -120,7 +120,7 @@ def _raw_mode(image: Image.Image) -> str:
 
 @cache
 def know_heic() -> str:
-    """Teach Pillow to read HEIC, where pillow-heif is there; return its version, or ""."""
+    """Register HEIC in Pillow if pillow-heif is installed; return its version, or ""."""
     try:
         import pillow_heif
     except ImportError:
@@ -133,7 +133,7 @@ def verdict(file: Path, scale: Scale = PLAIN) -> str:
     """Return `SOUND`, with the image's `Depth` if it has more than 8 bits, or why it is broken.
 
     Raises:
-        OSError: the system could not hand over the file, which says nothing about the image.
+        OSError: the system could not read the file, so nothing is known about the image.
     """
     try:
         depth = depth_of(file, str(file), scale)
@@ -148,7 +148,7 @@ def verdict(file: Path, scale: Scale = PLAIN) -> str:
 
 
 def verdict_kind(scale: Scale = PLAIN) -> str:
-    """Name what `verdict` depends on beside the file: what this Pillow decodes."""
+    """Return the cache key of `verdict`, without the file: versions of decoders, and the scale."""
     import PIL
 
     heic = know_heic()
@@ -162,12 +162,12 @@ def _reason(error: BaseException) -> str:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Tell whether a decoded image has greys of more than 8 bits."""
+    """Return whether a decoded image has greys of more than 8 bits."""
     return image.mode.startswith("I;16") or image.mode in {"I", "F"}
 
 
 def _deep_kind(image: Image.Image, raw_mode: str) -> str:
-    """Return what numbers an image's pixels are, if they have more than 8 bits; else ""."""
+    """Return the kind of an image's pixel values if they have more than 8 bits, else ""."""
     if not is_deep(image):
         return COLOURS if ";16" in raw_mode else ""
     if image.format in SCALED and image.mode != "F":

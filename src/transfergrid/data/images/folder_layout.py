@@ -1,4 +1,4 @@
-"""Where the splits of a folder of images are: which of its folders train, validate and test."""
+"""Which folders of a dataset of images are its training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _WORDS = {
     **dict.fromkeys((*VALIDATION, "vals", "valids", "validations", "validate"), "validation"),
     **dict.fromkeys((*TEST, "tests", "testings", "tst"), "test"),
 }
-"""What the words for splits mean in names of folders."""
+"""The split that each word in a folder's name stands for."""
 _FILLERS = (
     *("dataset", "data", "sets", "set", "splits", "split", "images", "image", "imgs", "img"),
     *("pictures", "photos", "samples", "folder", "seg"),
 )
-"""Words that may stand beside them and say nothing."""
+"""Words in folders' names that carry no information."""
 _ANSWERS = ("mask", "masks", "label", "labels", "annotation", "annotations", "csv", "metadata")
-"""Folders of what belongs to images."""
+"""Names of folders with labels or other data that belong to images."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which folders hold the class folders of which split; "" is the root itself."""
+    """The folders that hold the class folders of each split; "" is the root itself."""
 
     pool: tuple[str, ...]
     test: tuple[str, ...]
@@ -42,16 +42,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Role:
-    """What the name of a folder says: which split it is, and of what (mostly of nothing named)."""
+    """The meaning of a folder's name: a split, and the dataset it belongs to ("" if not named)."""
 
     split: str
     of: str
 
 
 def role_of(name: str) -> Role | None:
-    """Read the name of a folder: `Training_Set`, `seg_train`, `testset`, `flowers-val`, ...
+    """Parse a folder's name: `Training_Set`, `seg_train`, `testset`, `flowers-val`, ...
 
-    A folder of some named thing, such as `flowers-val`, is a split only beside others of it.
+    A folder that names a dataset, such as `flowers-val`, counts as a split only if there are other
+    splits of the same dataset. None if the name contains no split, or several.
     """
     words = [_unglued(word) for word in re.findall(r"[^\W\d_]+|\d+", name.lower())]
     splits = [_WORDS[word] for word in words if word in _WORDS]
@@ -60,21 +61,21 @@ def role_of(name: str) -> Role | None:
 
 
 def _unglued(word: str) -> str:
-    """Return the word for a split in `trainset`, or the word itself."""
+    """Return the split's word inside a compound such as `trainset`, or the word itself."""
     ends = [word.removesuffix(filler) for filler in _FILLERS]
     return next((end for end in ends if end in _WORDS), word)
 
 
 def find_layout(spelled: str, root: Path, test_split: float | str | None) -> Layout:
-    """Find the splits' folders below a root that has folders.
+    """Find the splits' folders below a root that contains folders.
 
-    `train` is a split only if its folders look like classes: it may be a kind of vehicle. A folder
-    that holds nothing but one of its own name, as archives unpack, or one named data or images,
-    stands for that one.
+    `train` is a split only if its folders look like classes; otherwise it may be a class, a
+    vehicle. A folder is replaced by its only subfolder if that has the same name (as after
+    unpacking archives), or a name such as data or images.
 
     Raises:
-        BadInputError: there is nothing to test on, or two things, or nothing to train on, or it
-            cannot be told what the folders are.
+        BadInputError: there is no test split, or two ways to get one, or nothing to train on, or
+            the roles of the folders are unclear.
     """
     base = _unwrapped(root, "", root.name)
     found = {name: _below(base, name) for name in folders(root, base)}
@@ -129,7 +130,7 @@ def _below(base: str, name: str) -> str:
 
 
 def _unwrapped(root: Path, split: str, name: str) -> str:
-    """Return a folder, or the one inside it that is all it holds and has its name, or none."""
+    """Return a folder, or its only subfolder if that has the same or an uninformative name."""
     inner = folders(root, split)
     if len(inner) != 1 or _images_in(root / split):
         return split
@@ -139,10 +140,10 @@ def _unwrapped(root: Path, split: str, name: str) -> str:
 
 
 def _one_family(spelled: str, root: Path, found: Mapping[str, str]) -> dict[str, Role]:
-    """Return the folders that are the splits of one thing; none if nothing is to train on.
+    """Return the folders that are the splits of one dataset; empty if there is no train split.
 
     Raises:
-        BadInputError: there are several such things.
+        BadInputError: there are several such datasets.
     """
     roles = {name: role for name in found if (role := role_of(name)) is not None}
     families: dict[str, dict[str, Role]] = {}
@@ -160,7 +161,11 @@ def _one_family(spelled: str, root: Path, found: Mapping[str, str]) -> dict[str,
 
 
 def _is_family(root: Path, found: Mapping[str, str], members: Mapping[str, Role]) -> bool:
-    """Tell whether folders are the splits of one thing: to train on, and if it is named to test."""
+    """Return whether folders are the splits of one dataset.
+
+    One must be a train split that holds classes; if the dataset is named, there must be another
+    split too.
+    """
     splits = {role.split for role in members.values()}
     if "train" not in splits or (len(splits) < 2 and any(role.of for role in members.values())):
         return False
@@ -170,10 +175,10 @@ def _is_family(root: Path, found: Mapping[str, str], members: Mapping[str, Role]
 
 
 def _holds_classes(root: Path, found: Mapping[str, str], name: str) -> bool:
-    """Tell whether a folder's folders are classes.
+    """Return whether the subfolders of a folder named train are classes.
 
-    If images lie beside them, it is one of a kind of vehicle, unless another split has folders of
-    the same names, or nothing else could be a class.
+    If there are images beside them, the folder itself is a class (a vehicle), unless another split
+    has subfolders of the same names, or all other folders are named like splits.
     """
     inner = set(folders(root, found[name]))
     if not inner or not _images_in(root / found[name]):
@@ -192,10 +197,10 @@ def _check_no_orphans(spelled: str, root: Path, found: Mapping[str, str]) -> Non
 
 
 def _check_are_no_parts(spelled: str, found: Mapping[str, str]) -> None:
-    """Raise if names of folders say that they are splits, or images and what belongs to them.
+    """Raise if the folders' names are those of splits, or of images and their labels.
 
     Raises:
-        BadInputError: they are no classes, and there are none below them either.
+        BadInputError: the folders are no classes, and contain none either.
     """
     splits = {role.split for name in found if (role := role_of(name)) is not None and not role.of}
     if {"train", "test"} <= splits or {"train", "validation"} <= splits:
@@ -211,10 +216,10 @@ def _check_are_no_parts(spelled: str, found: Mapping[str, str]) -> None:
 
 
 def _check_are_classes(spelled: str, root: Path, found: Mapping[str, str]) -> None:
-    """Raise if the folders look like splits of other names, or like classes that hold splits.
+    """Raise if the folders look like splits with other names, or like classes that contain splits.
 
     Raises:
-        BadInputError: each holds the same folders, and no images beside them.
+        BadInputError: all have the same subfolders, and no images beside these.
     """
     inner = {name: folders(root, place) for name, place in found.items()}
     first = next(iter(inner.values()), [])
@@ -233,7 +238,7 @@ def _check_are_classes(spelled: str, root: Path, found: Mapping[str, str]) -> No
 
 
 def _flat_layout(spelled: str, base: str, test_split: float | str | None) -> Layout:
-    """Return the layout of class folders right below the root."""
+    """Return the layout of class folders directly below the root, with a share to test on."""
     if test_split is None:
         raise BadInputError(f"{spelled} has no test folder: give {_advice(())}")
     if isinstance(test_split, str):
@@ -256,5 +261,5 @@ def folders(root: Path, split: str) -> list[str]:
 
 
 def _images_in(folder: Path) -> list[str]:
-    """Return the names of what lies right in a folder and should be an image."""
+    """Return the names of the image files directly in a folder."""
     return [e.name for e in folder.iterdir() if is_image(e.name) and not e.name.startswith(".")]

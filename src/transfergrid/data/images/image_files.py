@@ -1,4 +1,4 @@
-"""Image files as examples, and what to say of those that do not decode."""
+"""Image files as examples, and the check that they decode."""
 
 from __future__ import annotations
 
@@ -42,31 +42,32 @@ class FileExamples(DecodedExamples):
 
 
 class Looked(NamedTuple):
-    """What was found in images."""
+    """What decoding a set of images found."""
 
     broken: set[str]
+    """Images that do not decode."""
     depths: dict[str, Depth]
-    """Of those that have more than 8 bits."""
+    """The depth of each image that has more than 8 bits."""
 
     def of(self, names: Iterable[str]) -> list[Depth]:
-        """Return the depths of those of these images that have more than 8 bits."""
+        """Return the depths of these images, leaving out images of 8 bits."""
         return [self.depths[name] for name in names if name in self.depths]
 
 
 def looked_at(
     root: Path, names: Sequence[str], spelled: str, skip: bool, scale: Scale = PLAIN
 ) -> Looked:
-    """Decode images, find those that do not decode, and remember what was found.
+    """Decode images to find broken ones and depths; verdicts are cached for each file.
 
     Args:
         root: an absolute folder.
         names: paths relative to it.
-        spelled: how errors call the data set.
-        skip: whether there may be some that do not decode.
-        scale: what is black and white in those of more than 8 bits.
+        spelled: name of the dataset in errors.
+        skip: whether broken images are allowed.
+        scale: black and white in images of more than 8 bits.
 
     Raises:
-        BadInputError: there are some that do not decode, and they may not be skipped.
+        BadInputError: an image is broken, and `skip` is false.
     """
     there = [name for name in names if (root / name).is_file()]
     facts = file_facts(root, there, verdict_kind(scale), lambda file: verdict(file, scale))

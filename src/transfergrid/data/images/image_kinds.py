@@ -1,4 +1,4 @@
-"""Which files are images: by the ends of their names, or else by their first bytes."""
+"""Which files are images: by the endings of their names, or else by their first bytes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
     *(".pgm", ".ppm", ".pbm", ".pnm"),
 )
-"""Those that were read from the first release on."""
+"""Endings that the first release already read."""
 LATER = (".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpf", ".jpx", ".jpc", ".mpo", ".dib")
 NOT_READ = (
     *(".dcm", ".dicom", ".nii", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"),
     *(".raw", ".psd", ".xcf", ".svg", ".eps", ".exr", ".hdr", ".npy", ".mat"),
 )
-"""Images to those who made them, but of kinds that are not read; some have a TIFF's head."""
+"""Endings of image formats that are not read; some of these files begin like a TIFF."""
 JUNK = frozenset({"__MACOSX"})
-"""Folders that programs leave behind; what is in them is nobody's example."""
+"""Folders that programs leave behind; they contain no examples."""
 LEFT_BEHIND = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
-"""Files of the kind."""
+"""Files that programs leave behind."""
 
 HEAD_BYTES = 132
 HEAD_KIND = "head/1"
@@ -44,12 +44,12 @@ _BRANDS = {
 
 
 def is_image(name: str) -> bool:
-    """Tell by its name whether a file should hold an image."""
+    """Return whether a file is an image, judged by its name."""
     return _suffix(name) in (*SUFFIXES, *LATER)
 
 
 def is_junk(name: str) -> bool:
-    """Tell whether a path below a data set's folder leads through what programs leave behind."""
+    """Return whether a path below a dataset's folder is inside a folder of `JUNK`."""
     return not JUNK.isdisjoint(name.split("/"))
 
 
@@ -62,7 +62,7 @@ def _suffix(name: str) -> str:
 
 
 def kind_of(head: bytes) -> str:
-    """Return what kind of image a file's first bytes announce; "" if none that is known."""
+    """Return the kind of image that a file's first bytes indicate; "" if unknown."""
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -78,28 +78,28 @@ NEEDED = {
     "AVIF": "pip install --upgrade pillow",
     "JPEG 2000": "pip install --upgrade pillow",
 }
-"""What reads the kinds that not every Pillow reads."""
+"""By kind: the command that makes Pillow read it, for kinds that not every Pillow reads."""
 
 
 def head_kind(file: Path) -> str:
-    """Return `kind_of` a file."""
+    """Return the kind of image of a file, by its first bytes; see `kind_of`."""
     with file.open("rb") as stream:
         return kind_of(stream.read(HEAD_BYTES))
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """Files by what they are, each in the order in which they were given."""
+    """Files by kind, in the given order."""
 
     images: tuple[str, ...]
     not_read: tuple[str, ...]
     """Images of kinds that are not read."""
     others: tuple[str, ...]
-    """Those that operating systems leave behind are not among them."""
+    """Other files, without those that operating systems leave behind."""
 
 
 def sorted_by_kind(root: Path, names: Iterable[str]) -> Kinds:
-    """Tell images from other files; into those whose names do not say it, it is looked.
+    """Sort files into images and others, by their names or else by their first bytes.
 
     Args:
         root: an absolute folder.

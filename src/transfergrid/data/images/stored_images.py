@@ -1,4 +1,4 @@
-"""Images that lie in a table as the bytes of their files."""
+"""Images that are stored in a table as the bytes of their files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfergrid.data.images.brightness import PLAIN, Depth, Scale
 from transfergrid.data.images.decoding import decode, depth_of, may_be_deep
 
 SMALL = 16 * 2**10
-"""Bytes of an image's file up to which it is kept in memory."""
+"""Files of up to this many bytes are kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Stored:
     column: str
 
     def get(self) -> bytes | str:
-        """Return the bytes of its file, or the file's name."""
+        """Return the bytes of its file, or the file's path; empty if there is no image."""
         value = self.rows[self.place][self.column] or {}
         found: bytes | str = value.get("bytes") or value.get("path") or ""
         return found
 
 
 class StoredImages(DecodedExamples):
-    """Images that are decoded when they are read."""
+    """Images from a table, decoded when they are read."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class StoredImages(DecodedExamples):
         self.scale = scale
 
     def depths(self) -> list[Depth]:
-        """Decode the images of more than 8 bits, and tell how deep they are."""
+        """Decode the images of more than 8 bits, and return their depths."""
         deep = [i for i in range(len(self.stored)) if may_be_deep(self._opened(i)[0])]
         found = [depth_of(*self._opened(i), self.scale) for i in deep]
         return [depth for depth in found if depth is not None]
@@ -59,7 +59,7 @@ class StoredImages(DecodedExamples):
         return decode(*self._opened(place), self.scale)
 
     def _opened(self, place: int) -> tuple[Path | io.BytesIO, str]:
-        """Return where an image is, and what errors call it."""
+        """Return an image's file or bytes, and its name in errors."""
         kept = self.stored[place]
         kept = kept.get() if isinstance(kept, Stored) else kept
         if isinstance(kept, str):

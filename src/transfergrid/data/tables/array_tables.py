@@ -1,4 +1,4 @@
-"""A NumPy archive as a table: each array is a column, or as many as it is wide."""
+"""A NumPy archive as a table: each array is a column, or as many columns as it is wide."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from transfergrid.records.files.tables import Table
 
 ENDING = ".npz"
 SPLIT = "split"
-"""The column that says which part of the arrays a row is from, where they have parts."""
+"""Name of the column that says which split a row is from, if the arrays come in splits."""
 _PART = re.compile(r"(.+)_(train|val|test)")
 
 
 def has_parts(file: Path, name: str) -> bool:
-    """Return whether the arrays of an archive come in parts, as `x_train` and `x_test` do.
+    """Return whether the arrays of an archive come in splits, such as `x_train` and `x_test`.
 
     Raises:
         BadInputError: see `read_arrays`.
@@ -28,13 +28,13 @@ def has_parts(file: Path, name: str) -> bool:
 
 
 def read_arrays(file: Path, name: str) -> Table:
-    """Read an archive whose arrays have as many rows; errors call it by this name.
+    """Read an archive, whose arrays must have the same number of rows; `name` is for errors.
 
-    An array (n,) is a column of its name, x of (n, d) is x0, x1, ... `x_train`, `x_val` and
-    `x_test` are parts of x, of which a further column `split` tells.
+    An array (n,) is a column with its name; an array x of shape (n, d) is the columns x0, x1, ...
+    `x_train`, `x_val` and `x_test` are splits of x, which a further column `split` names.
 
     Raises:
-        BadInputError: it cannot be read, or its arrays are no columns of a table.
+        BadInputError: it cannot be read, or its arrays are no columns of one table.
     """
     archive = _opened(file, name)
     columns: dict[str, list[Any]] = {}
@@ -79,7 +79,10 @@ def _read(archive: Archive, key: str, name: str) -> NDArray[Any]:
 
 
 def _keys_by_part(archive: Archive, name: str) -> dict[str, dict[str, str]]:
-    """Return by part the arrays' names, under what they are called without it; "" is no part."""
+    """Return the arrays' names by split and by column: {"train": {"x": "x_train"}}.
+
+    The split is "" for arrays without one.
+    """
     found: dict[str, dict[str, str]] = {}
     for key in sorted(archive.keys):
         told = _PART.fullmatch(key)

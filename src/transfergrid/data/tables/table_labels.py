@@ -1,4 +1,4 @@
-"""Labels as tables hold them, brought to class names that do not depend on the file's format."""
+"""Labels of tables, converted to class names that do not depend on the file's format."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ONE_SPELLING = "write each in one way (if they are two, a table's target.class_n
 
 
 def as_text(value: Any) -> str | None:
-    """Return a cell of a table as text without spaces around it; None where nothing is there.
+    """Return a cell of a table as text without surrounding spaces; None if it is empty.
 
     Raises:
-        BadInputError: it holds something that is no single value.
+        BadInputError: it holds a list, an object or bytes instead of a single value.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -34,7 +34,7 @@ def as_text(value: Any) -> str | None:
 
 
 def sound_text(text: str) -> str:
-    """Return text with halves of characters, which no tokenizer takes, replaced."""
+    """Return a text with unpaired surrogates replaced, which no tokenizer accepts."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -43,11 +43,11 @@ def class_order(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the classes' names in order, and the class name of every label.
 
-    Whole numbers are ordered as numbers; 1, 1.0 and "1" are one label, and so are true and True.
-    With names `given`, labels are these names, or whole numbers that count them from 0 on.
+    Whole numbers are sorted as numbers; 1, 1.0 and "1" are one label, and so are true and True.
+    If names are `given`, labels are these names, or their indices from 0 on.
 
     Raises:
-        BadInputError: the labels are no classes, or not those that were given.
+        BadInputError: the labels are no classes, or do not match the given names.
     """
     found = sorted(set(labels))
     if given is not None:
@@ -81,7 +81,7 @@ def _names(given: Sequence[str]) -> list[str]:
 
 
 def _given(found: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Return the class of each label: all are names of classes, or all their numbers."""
+    """Return the class of each label: all labels are names of classes, or all are indices."""
     strange = [label for label in found if label not in names]
     numbers = {label: _index(label) for label in found}
     if strange and not all(number in range(len(names)) for number in numbers.values()):
@@ -93,9 +93,9 @@ def _given(found: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def check_no_numbers(names: Sequence[str]) -> None:
-    """Raise `BadInputError` if names that are given by place are numbers, other ones than labels.
+    """Raise `BadInputError` if names of classes are numbers that differ from their indices.
 
-    A list of 1, 2, 3 beside labels 0, 1, 2 may be meant by place or be a mistake by one.
+    With names 1, 2, 3 and labels 0, 1, 2 the user may mean indices, or be off by one.
     """
     if any(_NUMBER.fullmatch(name) and name != str(i) for i, name in enumerate(names)):
         raise BadInputError(

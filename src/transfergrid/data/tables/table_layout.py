@@ -1,4 +1,4 @@
-"""Which files of a table, or which values of a column, are its training and test splits."""
+"""Which files of a table, or which values of a column, are its pool and its test split."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Part:
     """One file of a table.
 
     Attributes:
-        split: the split that it holds, such as "train" or "dev".
-        file: where it is.
-        name: how errors call it.
+        split: name of its split, such as "train" or "dev".
+        file: its path.
+        name: its name in errors.
     """
 
     split: str
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which splits are the pool, which the test split; or the share of the pool to test on."""
+    """Which splits form the pool, and which is the test split; or the share to test on."""
 
     pool: frozenset[str]
     test: frozenset[str]
@@ -44,10 +44,10 @@ class Choice:
 
 
 def find_parts(spelled: str, test_file: str | None, validation_file: str | None) -> list[Part]:
-    """Return the files that a table was given as: one, several, or a folder of splits.
+    """Return the files of a table that is given as one file, several, or a folder of splits.
 
     Raises:
-        BadInputError: a file is not there, or a split is there twice.
+        BadInputError: a file does not exist, or a split is given twice.
     """
     root = existing(spelled)
     parts = _in_folder(spelled, root) if root.is_dir() else [Part("train", root, spelled)]
@@ -65,7 +65,7 @@ def find_parts(spelled: str, test_file: str | None, validation_file: str | None)
 
 
 def _in_folder(spelled: str, root: Path) -> list[Part]:
-    """Return the tables of a folder, each named as its file, shards of one split alike."""
+    """Return the tables of a folder; the split is the file's name without a shard's number."""
     names = sorted(
         entry.name
         for entry in root.iterdir()
@@ -88,16 +88,16 @@ def _in_folder(spelled: str, root: Path) -> list[Part]:
 def choose_splits(
     spelled: str, names: Iterable[str], test_split: float | str | None, column: str | None = None
 ) -> Choice:
-    """Tell the pool's splits from the test split by their names.
+    """Choose the pool's splits and the test split by their names.
 
     Args:
-        spelled: how errors call the table.
-        names: the splits there are: names of files, or values of `column`.
-        test_split: the name of the split to test on, or a share, where no split is named test.
-        column: the column that the names come from, if they do.
+        spelled: name of the table in errors.
+        names: of all splits: names of files, or values of `column`.
+        test_split: the name of the split to test on, or a share if no split is named test.
+        column: the column that the names come from; None for names of files.
 
     Raises:
-        BadInputError: there is nothing to test on, or two things, or nothing to train on.
+        BadInputError: there is no test split, or two ways to get one, or nothing to train on.
     """
     found = {name: name.lower() for name in sorted(set(names))}
     named = test_split if isinstance(test_split, str) else None

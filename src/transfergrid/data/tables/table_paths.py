@@ -1,4 +1,4 @@
-"""Images as tables name them: with backslashes, without endings, with other capitals."""
+"""Finding image files by the paths in a table: with backslashes, other case, or no ending."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from transfergrid.records.errors import BadInputError
 
 
 class Places:
-    """The files below a folder, found by what a table calls them."""
+    """The files below a folder, found by paths as a table spells them."""
 
     def __init__(self, root: Path) -> None:
-        """Look below this folder; nothing is listed before it is needed."""
+        """Keep the folder; subfolders are listed only when needed."""
         self.root = root
         self._listed: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> str | None:
-        """Return the path that is meant, from the root; None if there is none.
+        """Return the path of the file that is meant, relative to the root; None if there is none.
 
-        A file of just this name is meant first of all, even a link to nothing. Else backslashes
-        divide folders, capitals and the way accents are composed do not count, and the ending of
-        an image may be missing.
+        A file of exactly this name comes first, even a broken link. Otherwise backslashes separate
+        folders, case and the Unicode composition of accents are ignored, and an image's ending may
+        be missing.
 
         Raises:
             BadInputError: several files may be meant.
@@ -57,7 +57,7 @@ class Places:
         return place / (part if part in found else found[0]) if found else None
 
     def _names(self, place: PurePosixPath) -> dict[str, list[str]]:
-        """Return what lies in a folder, by key."""
+        """Return the names in a folder, by key."""
         if str(place) not in self._listed:
             self._listed[str(place)] = _by_key((n, n) for n in _in(self.root / place))
         return self._listed[str(place)]
@@ -71,7 +71,7 @@ class Places:
 
 
 def is_there(place: Path) -> bool:
-    """Tell whether there is a file, or a link to nothing."""
+    """Return whether there is a file, or a broken link, at this path."""
     try:
         return place.is_file() or (place.is_symlink() and not place.exists())
     except OSError:  # a name that no file can have

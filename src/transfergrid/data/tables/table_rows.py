@@ -1,4 +1,4 @@
-"""The rows of a table, whatever they hold, in an order that only their contents settle."""
+"""The rows of a table, for all kinds of inputs, in an order that depends on their contents only."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from transfergrid.records.arguments import Column
 from transfergrid.records.errors import BadInputError
 
 REMARKS = "remarks"
-"""The note on what is odd about the names of groups: a line each, to be read before cells run."""
+"""Key, in notes, of a list of remarks for the user to read before cells run."""
 
 
 class Input(NamedTuple):
-    """What a row holds beside its label."""
+    """The input of a row."""
 
     value: Any
-    """What is read, or where."""
+    """The input itself, or the place to read it from."""
     content: tuple[str, ...]
-    """All that can move a score."""
+    """Canonical text of all that can change a score."""
 
 
 class Row(NamedTuple):
-    """A row of a table; its group and its cluster are None where no column tells them."""
+    """A row of a table; its group and its cluster are None without a column of them."""
 
     split: str
     input: Input
@@ -49,13 +49,13 @@ class Row(NamedTuple):
 
     @property
     def whole(self) -> str | None:
-        """What no split may cut apart: the cluster, or the group where no column of these is."""
+        """The unit that no split may divide: the cluster, or the group without clusters."""
         return self.group if self.cluster is None else self.cluster
 
     def key(self) -> tuple[str, ...]:
-        """Return what rows are ordered by: a hash of their inputs first of all.
+        """Return the sort key of the canonical order: first of all a hash of the input.
 
-        So neither the classes' names nor a column of groups moves which examples are drawn.
+        So neither the names of classes nor a column of groups changes which examples are drawn.
         """
         told = json.dumps(self.input.content, ensure_ascii=True)
         key = sha256(told.encode()).hexdigest(), self.label, self.group or ""
@@ -64,16 +64,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """A table's rows in canonical order, with their splits settled."""
+    """A table's rows in canonical order, divided into splits."""
 
     pool: list[Row]
     test: list[Row]
     classes: tuple[str, ...]
-    """None where the labels are numbers."""
+    """Names in label order; empty if the labels are numbers."""
     notes: dict[str, Any]
 
     def content(self) -> str:
-        """Return 16 hex digits of the rows, their splits and the classes."""
+        """Return a hash, 16 hex digits, of the rows, their splits and the classes."""
         digest = sha256(json.dumps(self.classes).encode())
         for split, rows in (("pool", self.pool), ("test", self.test)):
             for row in rows:
@@ -89,7 +89,7 @@ class Rows:
 
 
 def check_labels(rows: Sequence[Row], column: str) -> None:
-    """Raise `BadInputError` unless the labels (in that column) can be classes."""
+    """Raise `BadInputError` unless the labels can be classes; `column` is for the message."""
     if not rows:
         raise BadInputError("there are no rows left")
     labels = {row.label for row in rows}
@@ -100,7 +100,7 @@ def check_labels(rows: Sequence[Row], column: str) -> None:
 
 
 def check_classes(pool: Sequence[Row], test: Sequence[Row]) -> None:
-    """Raise `BadInputError` unless both splits have rows, and test no class of its own."""
+    """Raise `BadInputError` unless both splits have rows, and all test classes are in the pool."""
     known = {row.label for row in pool}
     if not known:
         raise BadInputError("there are no rows to train on")
@@ -123,14 +123,14 @@ def settled(
     """Return the pool's rows and the test split's in canonical order, and the classes.
 
     Args:
-        rows: of all splits that are used.
+        rows: of all splits in use.
         choice: which splits are the pool, or which share of the rows to test on.
-        names: the classes' names in order, if they were given.
+        names: the classes' names in order, if given.
         label: the column of labels, for errors.
-        whole_column: the column of what no split may cut apart, if there is one.
+        whole_column: the column of units that no split may divide, if there is one.
 
     Raises:
-        BadInputError: the labels are no classes, or the splits or groups do not fit.
+        BadInputError: the labels are no classes, or the splits or groups are invalid.
     """
     classes, of = class_order([row.label for row in rows], names)
     found = sorted((row._replace(label=of[row.label]) for row in rows), key=Row.key)
@@ -149,19 +149,19 @@ def settled_numbers(
     whole_column: str | None,
     metric: str,
 ) -> tuple[list[Row], list[Row]]:
-    """Return the pool's rows and the test split's in canonical order, of labels that are numbers.
+    """Return the rows of pool and test split in canonical order; their labels are numbers.
 
-    A share to test on is taken from small, middle and large numbers alike.
+    A share to test on is stratified by the size of the numbers, unless it consists of groups.
 
     Args:
-        rows: of all splits that are used, their labels as `numbers.spelled` writes them.
+        rows: of all splits in use, with labels as `numbers.spelled` writes them.
         choice: which splits are the pool, or which share of the rows to test on.
         columns: the columns of labels.
-        whole_column: the column of what no split may cut apart, if there is one.
-        metric: that decides.
+        whole_column: the column of units that no split may divide, if there is one.
+        metric: the one that decides.
 
     Raises:
-        BadInputError: there is nothing to tell apart, or the splits or groups do not fit.
+        BadInputError: labels cannot be learned or scored, or the splits or groups are invalid.
     """
     found = sorted(rows, key=Row.key)
     parts = np.zeros(len(found), dtype=np.int64)
@@ -179,16 +179,16 @@ def settled_numbers(
 def with_groups_named_once(
     rows: Sequence[Row], groups: str | None, clusters: Clusters, mode: Alike
 ) -> tuple[list[Row], list[str]]:
-    """Return rows whose groups and clusters have one name each, and remarks on these.
+    """Return rows in which each group and cluster has a single name, and remarks on the names.
 
     Args:
-        rows: of all splits that are used.
+        rows: of all splits in use.
         groups: the column of groups, if there is one.
         clusters: the column of clusters, if there is one.
         mode: see `group_names.named_once`.
 
     Raises:
-        BadInputError: names are near, and nobody said whether they are one.
+        BadInputError: see `group_names.named_once`.
     """
     found, remarks, whole = list(rows), list[str](), whole_column(clusters, groups)
     if groups is not None:
@@ -205,7 +205,7 @@ def with_groups_named_once(
 def _is_test(
     rows: Sequence[Row], choice: Choice, whole_column: str | None, classes: Sequence[str]
 ) -> list[bool]:
-    """Say of each row whether it is to test on; a share is one of each class."""
+    """Return for each row whether it is a test row; a share is taken of each class."""
     groups = [str(row.whole) for row in rows]
     if choice.share is None:
         is_test = [row.split in choice.test for row in rows]
@@ -219,7 +219,7 @@ def _is_test(
 
 
 def group_counts(pool: Sequence[Row], test: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """Return by note how many groups, and how many clusters, each split has, if it has any."""
+    """Return as notes the number of groups, and of clusters, in each split, if there are any."""
     of = {
         "groups": [{row.group for row in rows} for rows in (pool, test)],
         "clusters": [{row.cluster for row in rows} for rows in (pool, test)],
@@ -232,25 +232,28 @@ def group_counts(pool: Sequence[Row], test: Sequence[Row]) -> dict[str, dict[str
 
 
 def groups_of(rows: Sequence[Row]) -> NDArray[np.str_] | None:
-    """Return the group (n,) of each row; None where no column tells it."""
+    """Return the group (n,) of each row; None without a column of groups."""
     told = [row.group for row in rows]
     return None if None in told else np.array(told, dtype=np.str_)
 
 
 Clusters = Column | Literal[False] | None
-"""The column of what examples depend on; False where they are independent, whatever their groups;
-None where groups, if there are any, stand for it."""
+"""The column of clusters, whose examples depend on each other; False if all examples are
+independent, whatever their groups; None if groups, where there are any, are the clusters."""
 
 
 def whole_column(clusters: Clusters, groups: str | None) -> str | None:
-    """Return the column of what no split may cut apart."""
+    """Return the column of units that no split may divide: clusters, or groups; None without."""
     if clusters is None:
         return groups
     return None if clusters is False else clusters
 
 
 def clusters_of(rows: Sequence[Row], clusters: Clusters) -> NDArray[np.str_] | None:
-    """Return the cluster (n,) of each row; None where groups stand for them."""
+    """Return the cluster (n,) of each row, or None if groups, if any, are the clusters.
+
+    Independent rows are a cluster each.
+    """
     if clusters is False:
         return np.arange(len(rows)).astype(np.str_)
     return None if clusters is None else np.array([row.cluster for row in rows], dtype=np.str_)

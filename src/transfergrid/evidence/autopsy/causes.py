@@ -1,7 +1,7 @@
-"""Causes that lie in the training, the network or its head. Each is judged by itself.
+"""Causes in the training, the network or its head. Each is judged independently.
 
-A function returns None where the record cannot tell, or where the cause cannot be. Accuracies are
-"above chance" where chance is counted as 0 and perfect as 1, so that class numbers do not matter.
+A function returns None if the record cannot tell, or the cause is impossible. Accuracies "above
+chance" are rescaled so that chance is 0 and perfect is 1; so the number of classes does not matter.
 """
 
 from __future__ import annotations
@@ -23,43 +23,50 @@ from transfergrid.evidence.autopsy.case import (
 from transfergrid.records.findings import Probe
 
 FITTED, UNFITTED = 0.8, 0.3
-"""Training accuracy above chance: networks of a grid have parameters enough to fit every label
-they were given, so less than 0.8 is a sign, 0.3 is proof; the flag `underfit` stands at 0.5."""
+"""Training accuracy above chance. Networks in a grid have enough parameters to fit every given
+label, so less than 0.8 is a sign of failed optimisation and 0.3 is proof; the flag `underfit` uses
+0.5."""
 HEAD_GAP, HEAD_BROKEN = 0.03, 0.20
-"""Accuracy that a closed form adds on the same features, beyond one standard error: three points
-are the usual distance between two ways of fitting a linear head, twenty are not."""
+"""Accuracy gained by a head fitted in closed form on the same features, beyond one standard error.
+Three points are the usual difference between two ways to fit a linear head; twenty are not."""
 UNINFORMATIVE = 0.10
-"""Accuracy above chance of the better probe that is as good as nothing."""
+"""Accuracy above chance of the better probe at which features count as useless."""
 INFORMATIVE = 0.40
-"""That of features which are no obstacle to a few hundred steps of training."""
+"""Accuracy above chance of the better probe at which features are no obstacle to a few hundred
+steps of training."""
 CEILING = (0.01, 0.06)
-"""By how much the best probe of frozen features is below what the baseline reaches on test: from
+"""Range of how far the best probe of frozen features is below the baseline's test accuracy: from
 the usual margin of practical relevance to six times that."""
 PERFECT, GOOD = 0.95, 0.75
-"""That of features which are no obstacle at all, and of such as leave something to be desired."""
+"""Accuracy above chance of a probe on features that are no obstacle at all, and on features that
+are good but not perfect."""
 SHIFT_LOW, SHIFT_HIGH = 0.3, 1.0
-"""Distance of means in running standard deviations, averaged over channels: domains that BatchNorm
-carries well stay under 0.3 in the digits study, at 1.0 most inputs lie on one side of the bend."""
+"""Distance of the means in running standard deviations, averaged over channels. Domains that
+BatchNorm handles well stay under 0.3 in the digits study; at 1.0 most inputs lie on one side of the
+nonlinearity's bend."""
 VARIANCE_LOW, VARIANCE_HIGH = 0.5, 1.5
-"""Absolute log ratio of variances: a factor of 1.6, and one of 4.5."""
+"""Absolute log ratio of variances: a factor of 1.6, and a factor of 4.5."""
 COLLAPSE_LOW, COLLAPSE_HIGH = 0.5, 0.1
-"""Unbiased linear CKA of embeddings before and after: under 0.5 more is new than old, at 0.1
-nothing that two unrelated networks would not share."""
+"""Unbiased linear CKA of the embeddings before and after: below 0.5 more is new than old; 0.1 is
+what two unrelated networks share."""
 REMADE_LOW, REMADE_HIGH = 0.5, 1.5
-"""Largest relative change of a block: at 1 it moved as far as it is long."""
+"""Largest relative change of a block's weights: at 1 the change is as large as the weights'
+norm."""
 DAMAGE_LOW, DAMAGE_HIGH = 0.02, 0.15
 """Accuracy lost beyond two standard errors."""
 GAP_LOW, GAP_HIGH = 0.03, 0.20
-"""By how much the gap between training and test is wider than the baseline's."""
+"""By how much the gap between training and test accuracy exceeds the baseline's."""
 MOST_OF_A_GAP = 0.6
-"""Overfitting restates a loss more than it explains it: every better cause goes first."""
+"""Overfitting describes a loss rather than explains it, so its strength is limited and every better
+cause ranks first."""
 
 
 def optimisation(case: Case) -> Cause | None:
-    """Did it fit its own training examples?
+    """Judge whether the cell failed to fit its own training examples.
 
-    A frozen backbone is left to the features and the head: its weights cannot learn. Where weights
-    moved by more than their own size the rate was too high, and the blame is shared with that.
+    A frozen backbone cannot learn, so it is judged by the causes of features and head instead. If
+    weights moved by more than half their own size, the learning rate was too high, and the strength
+    is reduced because that is another cause.
     """
     fit, floor = accuracy(case.cell, "train"), chance(case.cell)
     if fit is None or floor is None or not case.cell.budget.steps:
@@ -97,10 +104,10 @@ def _faster(case: Case, change: float | None) -> Remedy:
 
 
 def features(case: Case) -> Cause | None:
-    """Do the source's features tell of the classes, more than random weights do, and enough?
+    """Judge whether the source's features are no more informative than random ones, or not enough.
 
-    Frozen, they are the ceiling of whatever head is put on them. Of a backbone that learns poor
-    ones are a bad start and no more: half as strong, and only where there is a loss.
+    Frozen features limit any head on top of them. In a backbone that learns, poor features are only
+    a bad start: the strength is halved, and counts only if there is a loss.
     """
     found = case.found.features
     if found is None or found.before is None or not case.starts_from_source:
@@ -126,9 +133,9 @@ def features(case: Case) -> Cause | None:
 
 
 def _no_better(source: Probe, random: Probe) -> float:
-    """Return how far a source's features are from being better than random weights'.
+    """Return how clearly a source's features fail to beat those of random weights.
 
-    Level with them counts 0.7, clearly worse 1; nearly perfect ones are no obstacle all the same.
+    0.7 if they are equal, 1 if clearly worse; nearly perfect features count as no obstacle.
     """
     here, there = best(source), best(random)
     worse = 0.7 * ramp(here - there, _noise(here, there, source.n), 0.0)
@@ -137,19 +144,20 @@ def _no_better(source: Probe, random: Probe) -> float:
 
 
 def best(probe: Probe) -> float:
-    """Return the better of both probes: features that either can read are informative."""
+    """Return the better of both probes: features that either can use are informative."""
     return max(probe.knn, probe.linear)
 
 
 def _noise(one: float, other: float, n: int) -> float:
-    """Return two standard errors of a difference, as if unpaired, and at least 2 points."""
+    """Return two standard errors of a difference of unpaired shares, at least 2 points."""
     return max(2.0 * math.hypot(binomial_se(one, n), binomial_se(other, n)), 0.02)
 
 
 def head(case: Case) -> Cause | None:
-    """Would a head refitted in closed form do better on the very same features?
+    """Judge whether a head refitted in closed form would do better on the same features.
 
-    A strategy whose whole network did not fit is left to the optimisation: half as strong.
+    If the whole network did not fit, optimisation is the likelier cause: up to half the strength is
+    removed.
     """
     found = case.found.head
     if found is None:
@@ -174,9 +182,10 @@ def head(case: Case) -> Cause | None:
 
 
 def batch_norm(case: Case) -> Cause | None:
-    """Do BatchNorm's running statistics fit the target's inputs as the cell was tested?
+    """Judge whether BatchNorm's running statistics misfit the target's inputs at test time.
 
-    Frozen features that are poor, and stay so with the target's own statistics, have another cause.
+    If frozen features are poor and stay poor with the target's own statistics, the cause is another
+    one and the strength is reduced.
     """
     found = case.found.batch_norm
     if found is None or found.after is None:
@@ -212,10 +221,10 @@ def batch_norm(case: Case) -> Cause | None:
 
 
 def destroyed(case: Case) -> Cause | None:
-    """Was what the source knew lost in training, and was it worth something?
+    """Judge whether training destroyed what the source knew, and whether that was useful.
 
-    Needs both: representations or weights that are not the old ones, and damage. Damage is a test
-    accuracy below that of a probe of the untouched features, or a source task that is forgotten.
+    It takes both a representation or weights that changed a lot, and damage. Damage is a test
+    accuracy below that of a probe on the untouched features, or a forgotten source task.
     """
     drift, probes = case.found.drift, case.found.features
     if drift is None or not case.starts_from_source or case.is_frozen or case.change is None:
@@ -246,7 +255,7 @@ def destroyed(case: Case) -> Cause | None:
 
 
 def overfitting(case: Case) -> Cause | None:
-    """Is the gap between training and test wider than the baseline's?"""
+    """Judge whether the gap between training and test is wider than the baseline's."""
     train, test = accuracy(case.cell, "train"), accuracy(case.cell, "test")
     base = accuracy(case.baseline, "train"), accuracy(case.baseline, "test")
     if train is None or test is None or base[0] is None or base[1] is None:

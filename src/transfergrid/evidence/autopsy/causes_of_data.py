@@ -1,4 +1,4 @@
-"""Causes that lie in the data, in chance, or in what a placebo would have done as well."""
+"""Causes in the data, in chance, or in effects that a placebo has as well."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.points import unit
 
 PRIOR_LOW, PRIOR_HIGH = 0.08, 0.35
-"""Total variation between two class priors beyond what sampling gives: 8 % of the examples are of
-other classes than expected; at 35 % the priors are of different tasks."""
+"""Total variation between two class priors beyond sampling error: at 8 % so many examples are of
+other classes than expected; at 35 % the priors belong to different tasks."""
 FOLLOWED_LOW, FOLLOWED_HIGH = 0.03, 0.15
-"""Total variation between predicted and true test prior: a shift that predictions do not follow
-does no harm."""
+"""Total variation between the predicted and the true test prior: a shift that predictions do not
+follow does no harm."""
 APART_LOW, APART_HIGH = 0.5, 1.5
-"""Proxy A-distance, of 2: a linear classifier tells the domain of an example with an error of
-37 %, and of 12 %."""
+"""Proxy A-distance, at most 2: a linear classifier separates the domains with an error of 37 %, and
+of 12 %."""
 MISMATCHED_LOW, MISMATCHED_HIGH = 0.15, 0.5
-"""Share of target examples nearer to another class's source mean than to their own's."""
+"""Share of target examples that are nearer to another class's source mean than to that of their own
+class."""
 WRONG_LOW, WRONG_HIGH = 0.2, 0.6
-"""Test error above which a distant source explains anything, where no labels tell of classes."""
+"""Test error above which a distant source can be an explanation, if no labels show the classes."""
 Z_LOW, Z_HIGH = 2.0, 5.0
-"""Of a pair of classes confused more often than by the baseline: at 2 it is one of many that
-chance would bring, at 5 it is not chance."""
+"""z score of a pair of classes that is confused more often than by the baseline: at 2 it is one of
+many pairs that chance would produce, at 5 it is not chance."""
 SHARED = (0.33, 0.10)
-"""Distance of cell and placebo over the gain: a placebo that shares two thirds leaves something to
-the source, one that shares nine tenths does not."""
+"""Distance between cell and placebo divided by the gain: a placebo that shares two thirds of the
+gain leaves something to the source, one that shares nine tenths does not."""
 MOST_OF_A_CONFUSION = 0.5
-"""Which classes are mixed up says where it hurt more than why."""
+"""Confused classes show where it hurt rather than why, so their strength is limited."""
 MOST_OF_NOISE = 0.5
-"""That a difference may be chance excuses it and explains nothing: real defects go first."""
+"""Noise can excuse a difference but explains nothing, so real defects rank first."""
 
 
 def label_shift(case: Case) -> Cause | None:
-    """Are classes as frequent where it learned as where it was tested, and did it follow that?"""
+    """Judge whether class frequencies differ between training and test and misled predictions."""
     said, priors = case.said(case.cell), case.found.priors
     learned = priors.given or priors.source if priors else _given(case)
     if said is None or learned is None or len(learned) != said.probabilities.shape[1]:
@@ -69,7 +70,7 @@ def label_shift(case: Case) -> Cause | None:
         theirs = _variation(_priors(other)[1], true)
         told += f" (baseline {100 * theirs:.0f} %)"
         if theirs >= off:
-            strength *= 0.5  # the baseline bears the same shift no better
+            strength *= 0.5  # the baseline handles the same shift no better
     even = np.full(len(true), 1 / len(true))
     sampling = "balanced" if _variation(true, even) < _variation(prior, even) else "natural"
     why = f"labels drawn more as the test is: target.sampling={sampling}"
@@ -82,7 +83,7 @@ def _given(case: Case) -> tuple[float, ...] | None:
 
 
 def _priors(said: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return true and predicted shares of the classes among the test examples."""
+    """Return the true and the predicted class shares among the test examples."""
     classes, n = said.probabilities.shape[1], len(said.labels)
     true = np.bincount(said.labels, minlength=classes) / n
     return true, np.bincount(said.probabilities.argmax(axis=1), minlength=classes) / n
@@ -93,15 +94,15 @@ def _variation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _sampling(prior: NDArray[np.float64], n: float) -> float:
-    """Return the total variation to expect between a prior and a sample of n from it."""
+    """Return the expected total variation between a prior and a sample of n from it."""
     return float(np.sqrt(2 / np.pi * prior * (1 - prior) / n).sum() / 2)
 
 
 def domain_distance(case: Case) -> Cause | None:
-    """Are source and target apart in the embeddings, or together with the wrong classes?
+    """Judge whether source and target embeddings are far apart, or aligned with wrong classes.
 
-    Far apart alone is no harm: it counts with the share of target examples that lie at another
-    class's place or, without labels to tell, with the errors on test.
+    Distance alone does no harm. It is weighted by the share of target examples that lie nearer to
+    another class or, without labels, by the test error.
     """
     found = case.found.domains
     if found is None:
@@ -115,7 +116,7 @@ def domain_distance(case: Case) -> Cause | None:
         wrong = ramp(found.match_before - found.match_after, 0.0, 0.2)
         strength = max(strength, harm * wrong)
         apart += "; the domains came together with wrong classes" if wrong > 0 else ""
-    if case.source_need == "weights":  # nothing was to be aligned
+    if case.source_need == "weights":  # no alignment was intended
         strength *= 0.5
     name, why = (
         ("source_only", "is the same without the alignment; a few labels would tell more")
@@ -143,7 +144,7 @@ def _harm(case: Case) -> tuple[float, str]:
 
 
 def confusions(case: Case) -> Cause | None:
-    """Which classes does it mix up that the baseline tells apart?"""
+    """Judge which classes the cell confuses that the baseline distinguishes."""
     said, other = case.said(case.cell), case.said(case.baseline)
     if said is None or other is None or not np.array_equal(said.labels, other.labels):
         return None
@@ -160,7 +161,7 @@ def confusions(case: Case) -> Cause | None:
         for a, b in pairs
     )
     share = sum(float(more[pair]) for pair in pairs) / lost if lost > 0 else 0.0
-    several = len(names) > 2  # of two classes any loss is of one pair or the other
+    several = len(names) > 2  # with two classes any loss is in one pair or the other
     strength = ramp(float(z.max()), Z_LOW, Z_HIGH) * min(share, 1.0) * several
     if pairs and lost > 0:
         told += f"; together {100 * min(share, 1.0):.0f} % of the {lost} items lost"
@@ -173,7 +174,7 @@ def confusions(case: Case) -> Cause | None:
 
 
 def confused(said: Predictions) -> NDArray[np.float64]:
-    """Return how many test examples of class i (row) were taken for j, zero where i is j."""
+    """Return how many test examples of class i (row) were predicted as j; the diagonal is zero."""
     classes = said.probabilities.shape[1]
     counts = np.zeros((classes, classes))
     np.add.at(counts, (said.labels, said.probabilities.argmax(axis=1)), 1)
@@ -182,10 +183,10 @@ def confused(said: Predictions) -> NDArray[np.float64]:
 
 
 def placebo(case: Case) -> Cause | None:
-    """Does a source that knows nothing have the same effect?
+    """Judge whether a source without knowledge has the same effect.
 
-    The nearer the placebo's score is to the cell's, measured in the gain that both have over the
-    baseline, the stronger; a gain within two standard errors has nothing to share.
+    The strength grows as the placebo's score approaches the cell's, relative to the cell's gain. A
+    gain within two standard errors has nothing to share.
     """
     if case.placebo is None or case.gain is None:
         return None
@@ -209,9 +210,10 @@ def placebo(case: Case) -> Cause | None:
 
 
 def noise(case: Case) -> Cause | None:
-    """Is the loss of this one run within what its test items leave open?
+    """Judge whether the loss of this single run is within the uncertainty of its test items.
 
-    An interval that holds zero is named where nothing stronger is; the nearer its middle, the more.
+    An interval that contains zero names this cause unless a stronger one exists; the nearer zero is
+    to its middle, the stronger.
     """
     gain = case.gain
     if gain is None:

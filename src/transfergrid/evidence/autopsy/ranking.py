@@ -1,8 +1,8 @@
-"""Why a cell did worse than its baseline: the most likely cause, by what the cell noted itself.
+"""Why a cell did worse than its baseline: the likely causes, from the cell's own diagnostics.
 
-The causes are judged one by one, each from 0 to 1 by thresholds that stand beside their functions
-with the reason for them (`causes`, `causes_of_data`), and ranked. That is a reading of one run's
-signs, not a proof; the proof is the remedy, tried.
+Each cause is judged separately, from 0 to 1, by thresholds that are documented beside their
+functions (`causes`, `causes_of_data`), and the causes are ranked. This interprets the signs of one
+run and proves nothing; the proof is to try the remedy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transfergrid.evidence.statistics.intervals import Estimate
 from transfergrid.records.record import Record
 
 STANDS_OUT = 0.3
-"""Strength from which a cause is named: about a third of the way from the first sign to proof."""
+"""The strength from which a cause is named: about a third of the way from the first sign to
+proof."""
 
 CAUSES: dict[str, Callable[[Case], Cause | None]] = {
     "optimisation": causes.optimisation,
@@ -33,29 +34,31 @@ CAUSES: dict[str, Callable[[Case], Cause | None]] = {
     "class confusions": causes_of_data.confusions,
     "noise": causes_of_data.noise,
 }
-"""Name of a cause to what judges it; among equally strong ones the first is named, for it may be
-what brings the others about."""
+"""The function that judges each cause, by name. Of equally strong causes the first is named, as it
+may be what produces the others."""
 EXPLAINS = {
     "label shift": ("optimisation", "frozen features", "head"),
     "BatchNorm statistics": ("frozen features", "head"),
     "destroyed representation": ("optimisation", "head", "overfitting"),
 }
-"""A cause to those whose signs it brings about: skewed labels look like labels not learned, wrong
-statistics like poor features. These lose half of its strength of theirs."""
+"""For each cause, the causes whose signs it produces: skewed labels look like labels not learned,
+wrong statistics like poor features. The strength s of the first reduces that of the others by a
+factor 1 − s/2."""
 
 
 @dataclass(frozen=True)
 class Autopsy:
-    """What was found of one cell."""
+    """The result of the autopsy of one cell."""
 
     gain: Estimate | None
-    """Over its baseline, of this seed, with an interval over test items; None without it."""
+    """The gain over its baseline with this seed, with an interval over test items; None without a
+    baseline."""
     causes: tuple[Cause, ...]
-    """All that could be judged, the strongest first."""
+    """All causes that could be judged, the strongest first."""
     unjudged: tuple[str, ...]
-    """Causes that cannot be here, or of which the record does not tell."""
+    """Causes that are impossible here, or about which the record says nothing."""
     has_diagnostics: bool
-    """False for records of a program before these notes."""
+    """False for records of a version without diagnostics."""
 
     @property
     def named(self) -> tuple[Cause, ...]:
@@ -64,7 +67,7 @@ class Autopsy:
 
 
 def autopsy(case: Case) -> Autopsy:
-    """Judge all causes of one cell."""
+    """Return all causes of one cell, judged and ranked."""
     judged = {name: judge(case) for name, judge in CAUSES.items()}
     found = _discounted([cause for cause in judged.values() if cause is not None])
     ranked = sorted(found, key=lambda cause: -round(cause.strength, 3))
@@ -74,7 +77,7 @@ def autopsy(case: Case) -> Autopsy:
 
 
 def _discounted(found: Sequence[Cause]) -> list[Cause]:
-    """Return the causes with what another one explains taken off."""
+    """Return the causes, each reduced by what another one explains."""
     left = {cause.name: 1.0 for cause in found}
     for cause in found:
         for name in EXPLAINS.get(cause.name, ()):
@@ -84,7 +87,7 @@ def _discounted(found: Sequence[Cause]) -> list[Cause]:
 
 
 def case_of(cell: Record, records: Iterable[Record], read: Read | None = None) -> Case:
-    """Find what a cell is compared with among the records of its ledger."""
+    """Return the case of a cell: with its baseline and placebo among the ledger's records."""
     others = list(records)
     wanted = cell.baseline.id if cell.baseline else None
     baseline = next((other for other in others if other.id == wanted), None)
@@ -105,7 +108,7 @@ def block_of(cell: Record, records: Iterable[Record]) -> list[Record]:
 
 
 def arm_of(cell: Record, records: Iterable[Record]) -> list[Record]:
-    """Return the cells that differ from this one in the seed alone, itself too, by seed."""
+    """Return the cells of an arm: those that differ from this one in the seed alone, and itself."""
     same = [other for other in records if (other.parts, other.labels) == (cell.parts, cell.labels)]
     return sorted(same, key=lambda other: other.seed)
 
@@ -119,14 +122,14 @@ def is_placebo_of(other: Record, cell: Record) -> bool:
 
 
 def _plain(config: Any) -> Any:
-    """Return a config without what only describes."""
+    """Return a config without descriptive keys."""
     if isinstance(config, dict):
         return {k: _plain(v) for k, v in config.items() if k not in ("about", "card", "part_of")}
     return [_plain(item) for item in config] if isinstance(config, (list, tuple)) else config
 
 
 def is_same_source(other: Record, cell: Record) -> bool:
-    """Return whether two cells transfer from one source, or one of them from its architecture."""
+    """Return whether both cells transfer from one source, or one only shares its architecture."""
     if not (other.names.source and cell.names.source):
         return other.names.architecture in (cell.names.architecture, None)
     return bool(_plain(other.config.get("source")) == _plain(cell.config.get("source")))

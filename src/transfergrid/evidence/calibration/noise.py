@@ -1,4 +1,4 @@
-"""How much chance there is in a grid that was run, as simulations take it."""
+"""The noise in a grid that was run, as parameters for simulations."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import is_of_numbers
 
 MOST_ARMS = 200
-"""More arms are not looked into, but every so-manieth: medians are wanted."""
+"""The largest number of arms inspected; of more arms an even subset is used, as only medians are
+needed."""
 _ENDS = 0.02, 0.98
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a grid is like: medians over its arms."""
+    """The properties of a grid: medians over its arms."""
 
     noise: Noise
     seeds: int
     family: int
-    """Arms with one target, label budget and baseline."""
+    """The number of arms with the same target, label budget and baseline."""
     arms: int
-    """That were looked into."""
+    """The number of inspected arms."""
 
 
 class _Arm(NamedTuple):
@@ -47,17 +48,18 @@ class _Arm(NamedTuple):
     within: float | None
     """Latent correlation between two seeds of the arm or of its baseline; None for one seed."""
     variance: float | None
-    """Of the gain over seeds in points², on endless test items; below zero by chance."""
+    """The variance of the gain over seeds, in points², on an infinite test set; may be negative by
+    chance."""
     classes: int
 
 
 def observed(results: Iterable[Result], read: Read) -> Observed:
-    """Measure the chance in the arms that have a source, a primary baseline and predictions.
+    """Return the noise in arms with a source, a primary baseline and predictions.
 
-    Placebos stay out. Whatever metric decides, it is of being right that chance is measured.
+    Placebos are left out. Whatever the deciding metric, the noise of accuracy is measured.
 
     Raises:
-        BadInputError: no arm has all of them.
+        BadInputError: no arm has all three.
     """
     given = list(results)
     by_id = {result.id: result for result in given if not is_of_numbers(result.metric.name)}
@@ -94,7 +96,7 @@ def _family_sizes(pairs: Sequence[list[tuple[Result, Result]]]) -> list[int]:
 
 
 def _noise(arms: Sequence[_Arm], collapsed: float) -> Noise:
-    """Return the medians; what no arm can tell, for want of a second seed, is as by default."""
+    """Return the medians; defaults where no arm can tell because it has a single seed."""
     default = Noise()
     accuracy = float(np.clip(statistics.median(arm.accuracy for arm in arms), *_ENDS))
     across = statistics.median(arm.across for arm in arms)
@@ -122,7 +124,7 @@ def _arm(pairs: Sequence[tuple[Result, Result]], read: Read) -> _Arm | None:
     try:
         both = [[right(read, cell.id) for cell in pair] for pair in pairs]
         classes = read(pairs[0][0].id).probabilities.shape[1]
-    except BadInputError:  # predictions that were not kept
+    except BadInputError:  # predictions were not kept
         return None
     if not shared_items([side for pair in both for side in pair]) or both[0][0].n < 2:
         return None
@@ -142,7 +144,7 @@ def _arm(pairs: Sequence[tuple[Result, Result]], read: Read) -> _Arm | None:
 
 
 def _same_arm(hits: NDArray[np.float64]) -> float:
-    """Return the latent correlation between two seeds of one arm, hits (n, N)."""
+    """Return the latent correlation between two seeds of one arm, given its hits (n, N)."""
     n, sums = len(hits), hits.sum(axis=0)
     both = float((sums * (sums - 1)).mean()) / (n * (n - 1))
     return _correlation(hits.mean(), hits.mean(), both)
@@ -154,7 +156,7 @@ def _correlation(one: float, other: float, both: float) -> float:
 
 
 def _seed_variance(gains: NDArray[np.float64]) -> float:
-    """Return the variance of block gains (n, N) beyond what is left of an item in a block."""
+    """Return the variance of block gains (n, N), minus the part due to residual item noise."""
     n, items = gains.shape
     blocks = gains.mean(axis=1)
     left = gains - blocks[:, None] - gains.mean(axis=0) + gains.mean()

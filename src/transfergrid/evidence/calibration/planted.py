@@ -1,12 +1,12 @@
-"""Planted truth: simulated families of arms whose true gain is known.
+"""Planted truth: simulated families of arms with a known true gain.
 
-A run gets an item right where a normal latent variable lies below the quantile of the run's
-accuracy. The latent variable is the sum of the item's difficulty, shared by all arms; of its
-difficulty for one arm, shared by the arm's seeds; and of what is left to this run. The run's
-accuracy is that of its arm plus an effect of the seed block, shared by all arms, plus one of its
-own. As both effects have mean zero and are added to the accuracy itself, the gain over the
-population of seeds and items is the planted one exactly; the test set is drawn anew in each
-simulation, and no gain on it is ever taken for the truth.
+A run gets an item right if a normal latent variable lies below the quantile of the run's accuracy.
+The latent variable is the sum of three parts: the item's difficulty, shared by all arms; its
+difficulty for one arm, shared by the arm's seeds; and the rest, which belongs to this run. The
+run's accuracy is that of its arm plus an effect of the seed block, shared by all arms, plus an
+effect of its own. Both effects have mean zero and are added to the accuracy itself, so the gain
+over the population of seeds and items is exactly the planted one. The test set is drawn anew in
+each simulation, and the truth is never a gain on that test set.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from transfergrid.records.errors import BadInputError
 
 SHARED = 1.6
-"""Sd of the block's effect on all arms over that of a paired gain: ten published splits have a
-paired sd of 1.68 and an unpaired one of 4.17 points, and sqrt((4.17² - 1.68²) / 2) = 1.6 × 1.68."""
+"""The sd of the block's effect on all arms divided by the sd of a paired gain: ten published splits
+have a paired sd of 1.68 and an unpaired one of 4.17 points, and sqrt((4.17² - 1.68²) / 2) = 1.6 ×
+1.68."""
 SPREAD = 0.8
-"""Of the lognormal that a skewed effect mirrors: its skewness is then -3.7."""
-_AT_ONCE = 6_000_000  # latent values held at a time
+"""The sigma of the lognormal whose mirror image is the skewed effect: its skewness is then -3.7."""
+_AT_ONCE = 6_000_000  # latent values in memory at a time
 
 
 class Scenario(StrEnum):
@@ -36,11 +37,13 @@ class Scenario(StrEnum):
     HEAVY_TAILS = "heavy_tails"
     """Student's t with 3 degrees of freedom."""
     SKEW = "skew"
-    """A mirrored lognormal: mostly a little more, now and then much less."""
+    """A mirrored lognormal: mostly slightly better, sometimes much worse."""
     COLLAPSE = "collapse"
-    """Some runs of the arms predict one class; the others make up for it, to the planted gain."""
+    """Some runs of the arms predict one class; the others compensate, so that the planted gain
+    holds."""
     COLLAPSE_ONLY = "collapse_only"
-    """Some runs of the arms predict one class, and that is all their gain: it is negative."""
+    """Some runs of the arms predict one class, and the gain consists of this alone: it is
+    negative."""
 
 
 COLLAPSING = (Scenario.COLLAPSE, Scenario.COLLAPSE_ONLY)
@@ -48,16 +51,17 @@ COLLAPSING = (Scenario.COLLAPSE, Scenario.COLLAPSE_ONLY)
 
 @dataclass(frozen=True)
 class Noise:
-    """How much chance there is in a grid. By default much like 360 test items of a small target.
+    """The noise in a grid; the defaults resemble 360 test items of a small target.
 
     Args:
-        items: test items.
-        sd: of the paired gain over seeds, in points, on endless test items.
-        accuracy: of an arm that does not collapse, in per cent.
-        disagreement: per cent of the items that only one of two equally accurate arms gets right.
-        same_arm: per cent of the items that only one of two seeds of an arm gets right.
-        classes: how many there are, which is what a collapsed run scores by.
-        collapse: share of an arm's runs that collapse, in the scenarios where some do.
+        items: number of test items.
+        sd: sd of the paired gain over seeds, in points, on an infinite test set.
+        accuracy: accuracy of an arm that does not collapse, in per cent.
+        disagreement: per cent of the items that exactly one of two equally accurate arms gets
+            right.
+        same_arm: per cent of the items that exactly one of two seeds of an arm gets right.
+        classes: number of classes, which determines the score of a collapsed run.
+        collapse: share of an arm's runs that collapse, in the scenarios with collapses.
 
     Raises:
         BadInputError: a value is impossible.
@@ -101,12 +105,13 @@ class Noise:
 def correlation(one: float, other: float, both: float) -> float:
     """Return the correlation (0 to 1) of two latent variables behind two accuracies.
 
-    The tetrachoric correlation: the derivative of the share of items that both get right after it
-    is the bivariate normal density, integrated here over arcsin r.
+    This is the tetrachoric correlation. The derivative of the share of items that both get right,
+    with respect to the correlation, is the bivariate normal density; it is integrated here over
+    arcsin r.
 
     Args:
-        one: accuracy of the one, inside 0 to 1.
-        other: accuracy of the other.
+        one: accuracy of the first, between 0 and 1.
+        other: accuracy of the second.
         both: share of the items that both get right.
     """
     correlations, shares = _both_right(one, other)
@@ -114,10 +119,10 @@ def correlation(one: float, other: float, both: float) -> float:
 
 
 def disagreement(accuracy: float, at: float) -> float:
-    """Return the share of items that only one of two equally accurate runs gets right.
+    """Return the share of items that exactly one of two equally accurate runs gets right.
 
     Args:
-        accuracy: of both, inside 0 to 1.
+        accuracy: accuracy of both, between 0 and 1.
         at: their latent correlation.
     """
     correlations, shares = _both_right(accuracy, accuracy)
@@ -136,9 +141,9 @@ def _both_right(one: float, other: float) -> tuple[NDArray[np.float64], NDArray[
 
 @dataclass(frozen=True)
 class Drawn:
-    """Chance, drawn once for a chunk of simulations (s) and shared by all that is planted in it.
+    """Random draws for a chunk of simulations (s), shared by all truths that are planted in it.
 
-    `arms` counts the family's arms and, first, their baseline.
+    `arms` counts the baseline, which comes first, and the family's arms.
     """
 
     latent: NDArray[np.float32]
@@ -146,9 +151,9 @@ class Drawn:
     shared: NDArray[np.float64]
     """(s, 1, blocks), standard normal: the block's effect on all arms."""
     own: dict[Scenario, NDArray[np.float64]]
-    """(s, arms, blocks), mean 0: each arm's own effect, such that a gain's has sd 1."""
+    """(s, arms, blocks), mean 0: each arm's own effect, scaled so that a gain has sd 1."""
     collapses: NDArray[np.float64]
-    """(s, arms, blocks), uniform: a run collapses where that lies under the share of collapses."""
+    """(s, arms, blocks), uniform: a run collapses if its value is below the share of collapses."""
     predicted: NDArray[np.int64]
     """(s, arms, blocks): the class that a collapsed run predicts."""
     classes: NDArray[np.int64]
@@ -158,7 +163,7 @@ class Drawn:
 def draw(
     noise: Noise, family: int, blocks: int, simulations: int, seed: int = 0
 ) -> Iterator[Drawn]:
-    """Yield the chance of all simulations, chunk by chunk; equal for equal arguments.
+    """Yield the random draws of all simulations, in chunks; deterministic for equal arguments.
 
     Raises:
         BadInputError: the seed is negative.
@@ -197,21 +202,21 @@ def _latent(
 def _own(
     rng: np.random.Generator, shape: tuple[int, int, int]
 ) -> dict[Scenario, NDArray[np.float64]]:
-    """Draw the runs' own effects; skewed ones are the arms' alone, lest a difference be even."""
+    """Return the runs' own effects; skewed ones for arms only, lest a difference be symmetric."""
     normal, chi_square = rng.standard_normal(shape), rng.chisquare(3, shape)
     mean = np.exp(SPREAD**2 / 2)
     skewed = (mean - np.exp(SPREAD * normal)) / (mean * np.expm1(SPREAD**2) ** 0.5)
     skewed[:, 0] = 0
     even = normal * 0.5**0.5
-    heavy = even / chi_square**0.5  # t with 3 degrees of freedom over its sd, sqrt(3)
+    heavy = even / chi_square**0.5  # t with 3 degrees of freedom, divided by its sd sqrt(3)
     shapes = dict.fromkeys(Scenario, even)
     return shapes | {Scenario.HEAVY_TAILS: heavy, Scenario.SKEW: skewed}
 
 
 def truth(noise: Noise, scenario: Scenario, gain: float, family: int) -> NDArray[np.float64]:
-    """Return the true gains (family,) in points: the first arm has the gain, the others none.
+    """Return the true gains (family,) in points: the gain for the first arm, zero for the others.
 
-    Where collapse is all there is, each arm has the gain that follows from it.
+    In `COLLAPSE_ONLY` each arm has the gain that follows from its collapses.
     """
     if scenario is Scenario.COLLAPSE_ONLY:
         return np.full(family, noise.collapse * (100 / noise.classes - noise.accuracy))
@@ -228,7 +233,7 @@ def run(noise: Noise, scenario: Scenario, gain: float, drawn: Drawn) -> NDArray[
 
     level = _levels(noise, scenario, gain, drawn.own[scenario].shape[1])[:, None]
     room = np.minimum(level, 100 - level)
-    effect = np.minimum(SHARED * noise.sd, room / 4) * drawn.shared  # such that few ever reach 100
+    effect = np.minimum(SHARED * noise.sd, room / 4) * drawn.shared  # so that few runs reach 100
     effect = effect + noise.sd * drawn.own[scenario]
     quantiles = ndtri((level + np.clip(effect, -room, room)) / 100)
     right: NDArray[Any] = drawn.latent < quantiles[..., None].astype(np.float32)
@@ -252,5 +257,5 @@ def _levels(noise: Noise, scenario: Scenario, gain: float, arms: int) -> NDArray
 
 
 def chance_of_none(share: float, blocks: Sequence[int]) -> list[float]:
-    """Return how likely it is that no run of an arm collapses, for each number of blocks."""
+    """Return the probability that no run of an arm collapses, for each number of blocks."""
     return [(1 - share) ** n for n in blocks]

@@ -1,4 +1,4 @@
-"""How often rules go wrong, and how often they find a gain, where the truth is planted."""
+"""The error rate and the power of decision rules, on planted truths."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from transfergrid.records.errors import BadInputError
 
 SEEDS, GAINS, SIMULATIONS = (5, 3, 10), (0.0, 1.0, 2.0, 5.0), 2_000
 MOST_RUNS = 100
-"""Seeds of one arm, at most; more would not fit the arrays' types."""
+"""The largest number of seeds of one arm; more would overflow the arrays' types."""
 MOST_HELD = 50_000_000
-"""Items times runs of one simulation, at most: some 2 GB."""
+"""The largest number of items times runs in one simulation: some 2 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How one rule fared under one planted truth; shares are 0 to 1, of the simulations.
+    """The performance of one rule under one planted truth; shares of the simulations, 0 to 1.
 
-    All but `false` is about the family's first arm. Intervals are 95 % for the limited number of
-    simulations (Wilson 1927).
+    All shares except `false` are about the family's first arm. Intervals are 95 % intervals for the
+    limited number of simulations (Wilson 1927).
     """
 
     scenario: Scenario
@@ -47,13 +47,13 @@ class Rate:
     """The first arm's true gain in points; the other arms have none."""
     simulations: int
     false: float
-    """Families in which anything false is said: a gain that there is not, a loss that there is
-    not, an equivalence at a true gain of the margin or more, or that harm (a gain) is ruled out at
-    a true loss (gain) of the margin or more."""
+    """The share of families with any false verdict: a gain or a loss that does not exist,
+    equivalence at a true gain (or loss) of the margin or more, harm ruled out at a true loss of the
+    margin or more, or gain ruled out at a true gain of the margin or more."""
     false_low: float
     false_high: float
     found: float | None
-    """Said to be positive or negative, and right; None where there is no gain."""
+    """The share judged positive or negative, and rightly so; None if there is no gain."""
     found_low: float | None
     found_high: float | None
     negative: float
@@ -63,12 +63,13 @@ class Rate:
     harm_ruled_out: float
     gain_ruled_out: float
     covered: float | None
-    """Uncorrected 95 % intervals that hold the true gain; None if the rule has none."""
+    """The share of uncorrected 95 % intervals that contain the true gain; None if the rule has
+    none."""
     covered_low: float | None
     covered_high: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it by field name, ready for JSON."""
+        """Return the rate by field name, ready for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -77,16 +78,16 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Rate))
 
 @dataclass(frozen=True)
 class Plan:
-    """What is simulated.
+    """The parameters of the simulations.
 
     Raises:
-        BadInputError: it cannot be.
+        BadInputError: a parameter is impossible.
     """
 
     noise: Noise = field(default_factory=Noise)
     rules: Rules = field(default_factory=Rules)
     seeds: tuple[int, ...] = SEEDS
-    """Numbers of seeds; of the first of them sentences speak."""
+    """Numbers of seeds; summary sentences are about the first of them."""
     gains: tuple[float, ...] = GAINS
     scenarios: tuple[Scenario, ...] = tuple(Scenario)
     family: int = 1
@@ -109,7 +110,7 @@ class Plan:
             raise BadInputError("families are simulated with Holm's correction only")
 
     def truths(self) -> list[tuple[Scenario, float]]:
-        """Return each scenario with each gain, the margin added; collapse has a gain of its own."""
+        """Return each scenario with each gain and the margin; `COLLAPSE_ONLY` with its own gain."""
         gains = sorted({*self.gains, self.rules.margin})
         found = [(s, gain) for s in self.scenarios for gain in gains]
         only = Scenario.COLLAPSE_ONLY
@@ -120,14 +121,15 @@ class Plan:
 
 
 def calibrate(plan: Plan, seed: int = 0, tell: Callable[[int], None] | None = None) -> list[Rate]:
-    """Simulate, let every rule judge, and count.
+    """Return each rule's rates over the simulations.
 
-    All truths and numbers of seeds share the same chance: fewer seeds are the first of the more.
+    All truths and numbers of seeds share the same random draws: fewer seeds are the first ones of
+    more.
 
     Args:
-        plan: what is simulated.
-        seed: of the simulations; equal ones repeat them.
-        tell: is told now and then how many simulations are done.
+        plan: the parameters of the simulations.
+        seed: random seed of the simulations.
+        tell: is called from time to time with the number of finished simulations.
     """
     done = 0
     counts: dict[tuple[Scenario, float, int, str], NDArray[np.int64]] = {}
@@ -159,9 +161,9 @@ def _count(
 
 
 def _counted(called: Called, true: NDArray[np.float64], margin: float) -> NDArray[np.int64]:
-    """Return the simulations that are false, of each of `CODES`, and covered.
+    """Return the counts of simulations that are false, of each of `CODES`, and covered.
 
-    The last is -1 where the rule has no interval.
+    The last is -1 if the rule has no interval.
     """
     kinds, first = called.kinds, called.kinds[:, 0]
     false = (kinds == NEGATIVE) & (true >= 0) | (kinds == POSITIVE) & (true <= 0)
@@ -198,7 +200,7 @@ def _rate(
 
 
 def _named(name: str, count: int | None, total: int) -> dict[str, Any]:
-    """Return a share with its interval, by the names of `Rate`; None where there is none."""
+    """Return a share and its interval under the field names of `Rate`; None if there is none."""
     values = (None,) * 3 if count is None else (count / total, *wilson(count / total, total))
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
@@ -206,7 +208,7 @@ def _named(name: str, count: int | None, total: int) -> dict[str, Any]:
 def rates_of(
     rates: Sequence[Rate], rule: str, scenario: Scenario, gain: float | None = None
 ) -> list[Rate]:
-    """Return one rule's rates in one scenario, by seeds and gain; of one gain if that is given."""
+    """Return one rule's rates in one scenario, sorted by seeds and gain; optionally of one gain."""
     found = [r for r in rates if r.rule == rule and r.scenario is scenario]
     found = [r for r in found if gain is None or r.gain == gain]
     return sorted(found, key=lambda rate: (rate.seeds, rate.gain))

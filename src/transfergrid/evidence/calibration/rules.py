@@ -1,8 +1,8 @@
-"""Rules that turn a family's results into verdicts, for many simulated families at once.
+"""Decision rules that turn results into verdicts, for many simulated families at once.
 
-Ours is that of `decisions.decide`, on the estimates of `intervals` in arrays, which a test holds
-equal. The others are what is found in papers: none of them corrects for a family, and all but one
-take a paired or unpaired look at the seeds alone.
+Our rule is `decisions.decide` on the estimates of `intervals`, on arrays; a test checks that both
+agree. The other rules are common in papers: none of them corrects for a family, and all but one
+look at the seeds only, paired or unpaired.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ RESAMPLES = 400
 
 @dataclass(frozen=True)
 class Families:
-    """What the rules see of s simulated families of m arms over n blocks."""
+    """The input of the rules: s simulated families of m arms over n blocks."""
 
     gains: Floats
     """(s, m, n) points."""
     scores: Floats
     """(s, 1 + m, n) per cent right, the baseline first."""
     crossed: Estimates
-    """For new seeds and new test items."""
+    """The estimates for new seeds and new test items."""
     first: Estimates
-    """For new test items, of the first block alone."""
+    """The estimates for new test items, from the first block alone."""
 
     def seeds(self) -> Estimates:
-        """Estimate the gains for new seeds on the same test items, as `over_blocks` does."""
+        """Return the estimates for new seeds on the same test items, as `over_blocks` does."""
         n = self.gains.shape[-1]
         return _estimates(self.gains.mean(-1), self.gains.var(-1, ddof=1) / n, n - 1.0)
 
     def tests(self) -> list[Estimates]:
-        """Return the estimates that a gain must stand against: with few seeds, theirs as well."""
+        """Return the estimates that a gain must be tested by: with few seeds, over seeds too."""
         few = self.gains.shape[-1] < ENOUGH_SEEDS
         return [self.crossed, *([self.seeds()] if few else [])]
 
 
 def families(right: NDArray[np.bool_]) -> Families:
-    """Sum up which items each run got right, (s, 1 + m, n, N), the baseline first.
+    """Return the rules' input from what each run gets right (s, 1 + m, n, N), baseline first.
 
-    `crossed` is `over_blocks_and_items`; what is left follows from the other sums of squares.
+    `crossed` equals `over_blocks_and_items`; its residuals follow from the other sums of squares.
     """
     hits = right.view(np.int8)
     by_item = hits[:, 1:] - hits[:, :1]
@@ -81,7 +81,7 @@ def _estimates(mean: Floats, variance: Floats, df: Floats | float) -> Estimates:
 
 @dataclass(frozen=True)
 class Called:
-    """What a rule says of each arm (s, m), with its interval if it has one."""
+    """The verdicts of a rule on each arm (s, m), with its interval if it has one."""
 
     kinds: Codes
     low: NDArray[np.floating] | None = None
@@ -89,13 +89,12 @@ class Called:
 
 
 def decided(tests: Sequence[Estimates], gains: Floats, rules: Rules) -> Codes:
-    """Return what `decisions.decide` says of each family, Holm's correction in it.
+    """Return the verdicts of `decisions.decide` on each family, with Holm's correction.
 
     Args:
-        tests: that a gain must stand against, as `Families.tests` has them; the first is its
-            estimate.
-        gains: by block (s, m, n).
-        rules: as declared; Holm's correction is taken whatever they say.
+        tests: the estimates from `Families.tests`; the first is the gain's own estimate.
+        gains: gains by block (s, m, n).
+        rules: the declared rules; Holm's correction is used whatever they say.
     """
     kinds = said(tests, rules)
     kinds[np.isnan(tests[0].se) | is_skewed(gains)] = UNDECIDED
@@ -103,7 +102,7 @@ def decided(tests: Sequence[Estimates], gains: Floats, rules: Rules) -> Codes:
 
 
 def said(tests: Sequence[Estimates], rules: Rules) -> Codes:
-    """Return what the larger p value of all tests comes to, whatever makes it undecidable."""
+    """Return the verdicts by the larger p value of all tests, before reasons not to decide."""
     found = rule.tested(tests, rules.margin, holm)
     return rule.called(tests[0], found, rules.margin, rules.alpha).kinds
 
@@ -123,7 +122,7 @@ def _paired_t(seen: Families, rules: Rules) -> Called:
 
 
 def _unpaired_t(seen: Families, rules: Rules) -> Called:
-    """Welch's test, which takes the two arms' seeds for unrelated."""
+    """Apply Welch's test, which treats the seeds of both arms as independent."""
     n = seen.scores.shape[-1]
     parts = seen.scores.var(-1, ddof=1) / n
     arm, base = parts[:, 1:], parts[:, :1]
@@ -134,9 +133,9 @@ def _unpaired_t(seen: Families, rules: Rules) -> Called:
 
 
 def _bootstrap(seen: Families, rules: Rules) -> Called:
-    """The percentile interval of paired gains whose seeds are resampled."""
+    """Apply the percentile bootstrap of paired gains, resampling seeds."""
     means = seen.gains.astype(np.float32) @ _weights(seen.gains.shape[-1])
-    outside = int(rules.alpha / 2 * RESAMPLES)  # of the resamples, on each side
+    outside = int(rules.alpha / 2 * RESAMPLES)  # resamples outside, on each side
     means.partition([outside, RESAMPLES - 1 - outside], axis=-1)
     low, high = means[..., outside], means[..., RESAMPLES - 1 - outside]
     return Called(signs(seen.gains.mean(-1), (low > 0) | (high < 0)), low, high)
@@ -144,24 +143,24 @@ def _bootstrap(seen: Families, rules: Rules) -> Called:
 
 @functools.lru_cache(maxsize=8)
 def _weights(n: int) -> NDArray[np.float32]:
-    """Return the same resamples (n, resamples) for all, each a weight per seed."""
+    """Return the resamples (n, resamples) used for all families, as a weight per seed."""
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     return (drawn.T / n).astype(np.float32)
 
 
 def _one_seed(seen: Families, rules: Rules) -> Called:
-    """A paired test of one seed's items, which is what a McNemar test comes to."""
+    """Apply a paired test over the items of one seed, which is in effect McNemar's test."""
     return Called(signs(seen.first.mean, seen.first.p() <= rules.alpha), *seen.first.interval())
 
 
 def _bars(seen: Families, rules: Rules) -> Called:
-    """Mean ± sd of the arm and of its baseline do not overlap."""
+    """Decide if mean ± sd of the arm and of its baseline do not overlap."""
     mean, sd = seen.gains.mean(-1), seen.scores.std(-1, ddof=1)
     return Called(signs(mean, np.abs(mean) > sd[:, 1:] + sd[:, :1]))
 
 
 def _mean(seen: Families, rules: Rules) -> Called:
-    """The mean is higher, or it is lower; ties say nothing."""
+    """Decide by which mean is higher; a tie is undecided."""
     mean = seen.gains.mean(-1)
     return Called(signs(mean, mean != 0))
 
@@ -177,4 +176,4 @@ RULES: dict[str, Callable[[Families, Rules], Called]] = {
     "mean ± sd apart": _bars,
     "mean differs": _mean,
 }
-"""By what tables call them."""
+"""The rules by their names in tables."""

@@ -1,8 +1,8 @@
-"""The best of k settings out of n that were tried, expected: unbiased, and for every k at once.
+"""The expected result of the best of k out of n tried settings: unbiased, for every k at once.
 
-Where each k of the n are as likely, the best of them by validation is the i-th of all, from the
-worst, with probability C(i - 1, k - 1) / C(n, k) (Tang et al. 2020; Dodge et al. 2019 draw with
-replacement, which is biased downwards).
+If every subset of k of the n settings is equally likely, its best by validation is the i-th of all,
+from the worst, with probability C(i - 1, k - 1) / C(n, k) (Tang et al. 2020; Dodge et al. 2019 draw
+with replacement, which is biased downwards).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from transfergrid.records.points import points
 from transfergrid.records.record import Record
 
 Curve = tuple[float, ...]
-"""What is expected of the best of 1, 2, ... settings."""
+"""The expected score of the best of 1, 2, ... settings."""
 
 
 def best_of(
     validation: Sequence[float], higher: bool = True, got: Sequence[float] | None = None
 ) -> Curve:
-    """Return what is expected of the best of k, for each k from 1 to n.
+    """Return the expected score of the best of k, for each k from 1 to n.
 
     Args:
         validation: the n scores that settings are chosen by.
         higher: whether more is better.
-        got: of each setting the score that choosing it gives; by default the one it is chosen by.
-            Of settings that validate alike each is as likely.
+        got: for each setting, the score that choosing it gives; by default its validation score.
+            Settings with equal validation scores are chosen with equal probability.
     """
     outcome = validation if got is None else got
     alike: defaultdict[float, list[float]] = defaultdict(list)
@@ -49,13 +49,14 @@ def best_of(
 
 @dataclass(frozen=True)
 class Tried:
-    """What more trials gave an arm, by its own validation parts.
+    """What more trials gain for an arm, by its own validation parts.
 
     Attributes:
-        curve: the mean over seeds, in the unit of the scores; as long as the fewest trials of one.
-        n: seeds.
-        failed: trials without a score, of all seeds.
-        alike: whether any k of the trials were as likely to be tried as any other.
+        curve: the mean over seeds, in the unit of the scores; as long as the shortest search of a
+            seed.
+        n: number of seeds.
+        failed: number of trials without a score, over all seeds.
+        alike: whether every subset of k trials was equally likely to be tried.
     """
 
     curve: Curve
@@ -65,10 +66,10 @@ class Tried:
 
 
 def tried(cells: Sequence[Record]) -> Tried | None:
-    """Return what more trials gave the cells of one arm; None where nothing was searched.
+    """Return what more trials gain for the cells of one arm; None if nothing was searched.
 
-    A trial that failed counts as the worst one. Trials that a rule compared without target labels
-    have no score of the metric, and are left out.
+    A failed trial counts as the worst one. Trials that were compared by a rule without target
+    labels have no score in the metric and are left out.
     """
     curves, failed = [], 0
     for cell in cells:
@@ -90,6 +91,6 @@ def tried(cells: Sequence[Record]) -> Tried | None:
 
 
 def _learns(cell: Record) -> bool:
-    """Return whether later trials were chosen by earlier ones."""
+    """Return whether later trials depend on earlier ones."""
     told = str((cell.config.get("tuning") or {}).get("_target_"))
     return told.endswith("OptunaSearch")

@@ -1,9 +1,9 @@
-"""What the arm with the best validation score is worth, when the same runs choose and score it.
+"""The gain of the arm with the best validation score, when the same runs choose and score it.
 
-The lucky seeds that made an arm look best on validation are in its test gain as well. Leaving one
-block out takes them apart: for each block an arm is chosen by the others, and its gain read there;
-the mean over blocks is unbiased for what choosing by one block fewer gives. The printed interval of
-the best of m arms is simultaneous over them (Bonferroni).
+The lucky seeds that made an arm look best on validation are also in its test gain. Leaving one
+block out separates them: for each block an arm is chosen by the other blocks, and its gain is read
+in this block. The mean over blocks is unbiased for choosing with one block fewer. The printed
+interval of the best of m arms is simultaneous over them (Bonferroni).
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from transfergrid.evidence.verdicts.verdict import Verdict
 
 @dataclass(frozen=True)
 class Candidate:
-    """An arm that may be chosen."""
+    """An arm that can be chosen."""
 
     name: str
     validation: Mapping[int, float]
-    """Score by block, more is better."""
+    """Validation score by block, more is better."""
     gains: Mapping[int, float]
-    """Test gain by block over its own baseline, in points; a baseline's are zero."""
+    """Test gain by block over its own baseline, in points; zeros for a baseline."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What choosing by all blocks but one gives in that one."""
+    """The result of choosing by all blocks but one, and reading the gain in that one."""
 
     gain: float
-    """Mean over blocks, in points."""
+    """Mean gain over blocks, in points."""
     blocks: int
     chosen: tuple[tuple[str, int], ...]
     """How often each arm was chosen, the most frequent first."""
 
 
 def leave_one_out(candidates: Sequence[Candidate]) -> LeftOut | None:
-    """Choose by mean validation over all blocks but one, read the gain in that one, and so on.
+    """Return the mean gain when each block is left out and the arm chosen by the other blocks.
 
-    Of arms whose means are equal the first is chosen.
+    Among arms with equal mean validation scores the first is chosen.
 
     Returns:
-        None where the arms have fewer than two blocks in common: the same run chose and scored.
+        None if the arms have fewer than two common blocks: the same run would choose and score.
     """
     shared = [candidate.validation.keys() & candidate.gains.keys() for candidate in candidates]
     blocks = sorted(set.intersection(*map(set, shared))) if shared else []
@@ -62,9 +62,9 @@ def _best(candidates: Sequence[Candidate], blocks: Sequence[int]) -> Candidate:
 
 
 def simultaneous(chosen: Verdict, among: int) -> tuple[float | None, float | None]:
-    """Return the ends of the gain's interval that holds for all `among` arms at once.
+    """Return the ends of the gain's interval that holds simultaneously for all `among` arms.
 
-    That is m ± t(1 − .05 / (2 among), df) · SE; None where the data cannot tell.
+    That is m ± t(1 − .05 / (2 among), df) · SE; None if the data cannot tell.
     """
     if chosen.gain is None:
         return None, None

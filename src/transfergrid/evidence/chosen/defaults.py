@@ -1,9 +1,9 @@
-"""Which setting of each strategy is best over development targets: what defaults are chosen by.
+"""The best setting of each strategy over development targets, from which defaults are chosen.
 
-Chosen is the best mean score over all cells of a strategy, of the settings that all of them tried.
-A mean of scores and not of ranks, for what a bad default costs is told in points: one that is a
-little better in most cells and collapses in one would win by ranks. Cells are the unit, so each
-target, label budget and seed weighs the same. Test is not read.
+Among the settings that all cells of a strategy tried, the one with the best mean score over cells
+is chosen. Scores are averaged, not ranks, because the cost of a bad default is in points: a setting
+that is slightly better in most cells and collapses in one would win by ranks. The unit is the cell,
+so each target, label budget and seed has the same weight. Test scores are not read.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from transfergrid.records.points import points
 from transfergrid.records.record import Record, Trial
 
 Setting = tuple[tuple[str, float], ...]
-"""Values by argument, in the order of their names."""
+"""Values by argument, sorted by name."""
 
 
 @dataclass(frozen=True)
 class Default:
-    """What was chosen for a strategy, scores in points on what judged its trials.
+    """The setting chosen for a strategy; scores are in points, on the data that judged its trials.
 
     Attributes:
         strategy: its name.
-        setting: the chosen value of each argument that was searched.
+        setting: the chosen value of each searched argument.
         score: the mean over cells.
-        low: lower end of the 95 % interval of the mean for other seeds; None for one seed.
-        high: its upper end.
-        seeds: how many seeds the interval is over.
-        cells: how many cells the mean is of: targets times label budgets times seeds.
-        trials: how many settings all cells tried, among which the choice was made.
-        failed: trials that gave no score; each counts as the worst of its cell.
-        ahead: by how much the best is better than the second best; None for one setting. Less than
-            0 where the baselines that share a value outvoted the strategy.
-        edges: arguments whose chosen value is the first or the last of those tried.
-        tried: first and last value tried of each argument.
-        now: what each argument is without a search.
-        shares: strategies that have a value in common with it by what they are.
-        alone: what it would have chosen without these; None where that is the same.
+        low: lower end of the mean's 95 % interval for other seeds; None for one seed.
+        high: upper end of the interval.
+        seeds: number of seeds in the interval.
+        cells: number of cells in the mean: targets times label budgets times seeds.
+        trials: number of settings that all cells tried, among which the choice was made.
+        failed: number of trials without a score; each counts as the worst of its cell.
+        ahead: the lead of the chosen setting over the best other one; None if there is only one
+            setting. Below 0 if the baselines with which a value is shared outvoted the strategy.
+        edges: arguments whose chosen value is the smallest or largest of those tried.
+        tried: smallest and largest value tried of each argument.
+        now: the value of each argument without a search.
+        shares: strategies with which it must share a value by definition.
+        alone: the setting that it would have chosen without these; None if it is the same.
     """
 
     strategy: str
@@ -73,10 +73,10 @@ class Arm:
 
     @cached_property
     def scores(self) -> dict[Setting, list[float]]:
-        """The score of each setting that all cells tried, by cell, more is better.
+        """The score of each setting that all cells tried, by cell; more is better.
 
         Raises:
-            BadInputError: there is none.
+            BadInputError: no setting was tried by all cells.
         """
         each = [_scores(cell) for cell in self.cells]
         common = sorted(set.intersection(*map(set, each)))
@@ -93,19 +93,19 @@ class Arm:
         return {setting: fmean(scores) for setting, scores in self.scores.items()}
 
     def best(self, kept: Mapping[str, float] | None = None) -> Setting:
-        """Return the best setting of those with these values, the smallest of equals."""
+        """Return the best setting among those with these values; of equal ones, the smallest."""
         fitting = [s for s in self.means if (kept or {}).items() <= dict(s).items()]
         return max(fitting, key=lambda setting: self.means[setting])
 
     @property
     def space(self) -> Mapping[str, Mapping[str, object]]:
-        """What its strategy says may be searched."""
+        """The search space that its strategy declares."""
         about = self.cells[0].config["strategy"].get("about") or {}
         return about.get("space") or {}
 
     @property
     def tied(self) -> set[str]:
-        """Arguments that are always those of its baselines."""
+        """Names of the arguments that always equal those of its baselines."""
         return {name for name, told in self.space.items() if told.get("as_baseline")}
 
     @property
@@ -116,11 +116,11 @@ class Arm:
 
     @property
     def arguments(self) -> list[str]:
-        """Names of what was searched."""
+        """Names of the searched arguments."""
         return [name for name, _ in next(iter(self.scores))]
 
     def ends(self, name: str) -> tuple[float, float]:
-        """Return the first and the last value of an argument that were tried."""
+        """Return the smallest and the largest tried value of an argument."""
         values = [dict(setting)[name] for setting in self.scores]
         return min(values), max(values)
 
@@ -133,13 +133,13 @@ class Arm:
 
 
 def defaults(records: Sequence[Record]) -> list[Default]:
-    """Return what is chosen for each strategy, in the order of their names.
+    """Return the choice for each strategy, sorted by name.
 
     Args:
-        records: tuned cells, of one training.
+        records: tuned cells, all of one training.
 
     Raises:
-        BadInputError: nothing can be chosen from them.
+        BadInputError: no choice is possible from these cells.
     """
     metrics = sorted({record.metric.name for record in records})
     if len(metrics) > 1:
@@ -171,7 +171,7 @@ def _scores(cell: Record) -> dict[Setting, float]:
 
 
 def _groups(arms: Sequence[Arm]) -> list[list[Arm]]:
-    """Return the arms in groups that share a value: each with the baselines that it is tied to."""
+    """Return the arms grouped by shared values: each with the baselines that it is tied to."""
     groups = [{arm.strategy} for arm in arms]
     for arm in arms:
         if arm.tied:
@@ -182,7 +182,7 @@ def _groups(arms: Sequence[Arm]) -> list[list[Arm]]:
 
 
 def _shared(group: Sequence[Arm]) -> dict[str, float]:
-    """Return the values that arms share: the best sum of what each of them scores with these."""
+    """Return the shared values that maximise the sum of the arms' best scores with them."""
     tied = set.union(*(arm.tied for arm in group))
     names = sorted(tied.intersection(*(arm.arguments for arm in group)))
     options: list[set[tuple[float, ...]]] = [

@@ -1,7 +1,7 @@
-"""What choosing without target labels costs: each rule beside the oracle, over the same looks.
+"""The cost of choosing without target labels: each rule compared with the oracle, same looks.
 
-The oracle is the best test score among the looks of a run. It says how much a rule loses, and is no
-result of anything: whoever chooses by it has seen the test part.
+The oracle is the best test score among the looks of a run. It measures how much a rule loses and is
+not a valid result: a choice by it has seen the test part.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ WAYS = (LAST, *RULES, ORACLE)
 
 @dataclass(frozen=True)
 class RuleGap:
-    """One rule over the runs that were looked at.
+    """One rule, over the runs that have oracle looks.
 
     Attributes:
-        rule: of `WAYS`.
-        runs: in which it chooses a look.
-        lost: points that its choices score less than the oracle's, the mean.
-        most_lost: the largest of these.
-        largest_share: share of the class that its choices predict most often, the mean.
-        compared: runs whose baseline was looked at too, and chose by the same rule.
-        below: of these, how many score less than their baseline.
-        gained: how many score more by the oracle on both sides.
-        turned: how many of those score less than their baseline by this rule.
+        rule: one of `WAYS`.
+        runs: number of runs in which it chooses a look.
+        lost: mean points that its choices score below the oracle's.
+        most_lost: the largest such loss.
+        largest_share: mean share of the class that its choices predict most often.
+        compared: number of runs whose baseline has oracle looks too and was chosen by the same
+            rule.
+        below: how many of these score less than their baseline.
+        gained: how many of them score more than their baseline with the oracle on both sides.
+        turned: how many of the latter score less than their baseline with this rule.
     """
 
     rule: str
@@ -52,9 +53,9 @@ class RuleGap:
 
 
 def gaps_of(records: Iterable[Record]) -> list[RuleGap]:
-    """Return what each rule loses, of cells in which `training.oracle` looked at the test part.
+    """Return the loss of each rule, over cells in which `training.oracle` looked at the test part.
 
-    Runs that differ in the rule alone are one run, for all rules look at each of them.
+    Cells that differ only in the rule count as one run, as all rules look at each of them.
     """
     seen = {record.id: record for record in records if _is_looked_at(record)}
     runs = {_run_of(record): record for record in seen.values()}
@@ -68,11 +69,11 @@ def _is_looked_at(record: Record) -> bool:
 
 
 def _run_of(record: Record) -> str:
-    """Return what is the same of cells that differ in the rule of their choice alone."""
+    """Return a digest that cells share if they differ only in the rule of their choice."""
     training = {**(record.config["training"] or {}), "selection": None}
     parts = record.parts
     told = [parts.source, parts.strategy, parts.target, parts.tuning, record.labels, record.seed]
-    by = record.selection.rule if record.selection and parts.tuning else None  # its trials differ
+    by = record.selection.rule if record.selection and parts.tuning else None  # own trials
     return digest([*told, training, by])
 
 
@@ -101,7 +102,7 @@ def _gap(rule: str, runs: Sequence[Record], seen: Mapping[str, Record]) -> RuleG
 
 
 def _choice(run: Record, rule: str) -> Look | None:
-    """Return the look that a rule chooses of a run; None where it has none with a test score."""
+    """Return the look that a rule chooses in a run; None if none has a test score."""
     assert run.selection is not None
     if rule == ORACLE:
         looks = [look for look in run.selection.looks if look.oracle is not None]
@@ -118,7 +119,7 @@ def _points(run: Record, look: Look | None) -> float:
 
 
 def _gain(run: Record, seen: Mapping[str, Record], rule: str) -> float | None:
-    """Return the gain over the baseline, both chosen by a rule; None without such a baseline."""
+    """Return the gain over the baseline, both chosen by a rule; None if that is impossible."""
     below = seen.get(run.baseline.id) if run.baseline is not None else None
     sides = [_choice(one, rule) if one is not None else None for one in (run, below)]
     if below is None or None in sides:

@@ -1,4 +1,4 @@
-"""Hyperparameters that act after training: what the validation part said along their paths."""
+"""Hyperparameters that act after training, and the validation scores along their paths."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from transfergrid.records.points import points
 from transfergrid.records.record import Path, Record
 
 Line = tuple[float, ...]
-"""A mean over seeds at each value."""
+"""The mean over seeds at each value."""
 
 
 @dataclass(frozen=True)
 class Walked:
-    """One hyperparameter of an arm, over its seeds.
+    """The path of one hyperparameter of an arm, over its seeds.
 
     Attributes:
         name: the strategy's argument.
-        values: that all seeds put, in their order.
-        validation: mean score of each, in the unit of the scores; none where nothing validated.
-        train_loss: mean loss of each on the training examples; none where it was not told.
-        chosen: how many seeds tested a value, by value.
+        values: the values that all seeds tried, in their order.
+        validation: mean validation score at each value, in the unit of the scores; empty without
+            validation.
+        train_loss: mean training loss at each value; empty if it was not recorded.
+        chosen: how many seeds chose each value.
     """
 
     name: str
@@ -34,12 +35,12 @@ class Walked:
 
     @property
     def n(self) -> int:
-        """How many seeds there are."""
+        """The number of seeds."""
         return sum(count for _, count in self.chosen)
 
 
 def walked(cells: Sequence[Record]) -> list[Walked]:
-    """Return the paths of the cells of one arm, by name; none of which one value was put alone."""
+    """Return the paths of one arm's cells, by name, without those that have a single value."""
     named: defaultdict[str, list[tuple[Record, Path]]] = defaultdict(list)
     for cell in cells:
         for path in cell.chosen.paths if cell.chosen else ():
@@ -66,7 +67,7 @@ def _counted(chosen: Counter[float]) -> tuple[tuple[float, int], ...]:
 
 
 def _mean(values: Sequence[float], told: Sequence[dict[float, float | None]]) -> Line:
-    """Return the mean over seeds at each value; none unless every seed tells all of them."""
+    """Return the mean over seeds at each value; empty unless every seed has all values."""
     rows = [[each.get(value) for value in values] for each in told]
     known = [[number for number in row if number is not None] for row in rows]
     if not all(len(row) == len(values) for row in known):

@@ -1,4 +1,4 @@
-"""Sources in the order in which a score expects them to serve a target. Plain values only."""
+"""Sources ranked by how well a score expects them to serve a target. Plain values only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transfergrid.records.ledgers.scores import Kept
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """One source under one score; scores are means over seeds."""
+    """The value and rank of one source by one score; values are means over seeds."""
 
     target: str
     labels: Labels
@@ -22,23 +22,23 @@ class Ranked:
     score: str
     value: float | None
     rank: float | None
-    """Among the sources that have a value, 1 is best; equals share the mean of their places."""
+    """The rank among the sources with a value, 1 is best; ties share their mean rank."""
     of: int
-    """How many sources have a value."""
+    """The number of sources with a value."""
     seeds: int
-    """How many seeds the mean is over."""
+    """The number of seeds in the mean."""
     higher_is_better: bool
     out_of_bounds: int
-    """Seeds under which the value cannot be."""
+    """The number of seeds with an impossible value."""
     reason: str | None
-    """Why some seed has no value."""
+    """Why a seed has no value."""
     remarks: tuple[str, ...]
     labels_are: str = "class"
-    """What a number of labels counts: those of a "class", or the "total"."""
+    """The meaning of the number of labels: per "class", or the "total"."""
 
 
 def ranked(kept: Iterable[Kept], scores: Sequence[str], by: str) -> list[Ranked]:
-    """Return one row per target, labels, source and score; best sources first by the score `by`."""
+    """Return one row per target, labels, source and score; sources sorted by the score `by`."""
     known = list(kept)
     targets = _told({(one.target, one.target_part) for one in known})
     sources = _told({(one.source, one.source_parts[0]) for one in known})
@@ -61,7 +61,7 @@ def _by_target_and_budget(group: tuple[tuple[str, Labels], object]) -> tuple[str
 
 
 def _told(parts: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return what each (name, digest) is called: by its name, and its digest where names repeat."""
+    """Return the display name of each (name, digest): with the digest if names repeat."""
     names = [name for name, _ in parts]
     return {(n, d): n if names.count(n) == 1 else f"{n} {d[:4]}" for n, d in parts}
 

@@ -1,10 +1,10 @@
-"""Would a score have told? Transferability scores beside the gains that were measured later.
+"""Scorecard: how well transferability scores predicted the gains that were measured later.
 
-Sources are compared inside a group: one target, label budget and strategy. What a row says is the
-mean over its groups. Tau and regret ask which source to take: where all sources of a group share
-their baseline that is told by their gains; where they do not, as with several architectures, by the
-mean scores that they end at, for the largest gain may be over the poorest baseline. Whether a
-source ends below scratch is asked of its own baseline throughout.
+Sources are compared within a group: one target, label budget and strategy. A row is the mean over
+its groups. Tau and regret ask which source to take. If all sources of a group share their baseline,
+they are compared by their gains. If not, as with several architectures, they are compared by their
+mean final scores, because the largest gain may be over the weakest baseline. Whether a source ends
+below scratch is always asked with its own baseline.
 """
 
 from __future__ import annotations
@@ -33,50 +33,51 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.ledgers.scores import Kept, read_all
 
 FEWEST = 5
-"""Sources below which no interval over them is fair; see `rank_statistics.jackknife`."""
+"""The fewest sources with which an interval over them is valid; see `rank_statistics.jackknife`."""
 
 
 def is_foretold(verdict: Verdict) -> bool:
-    """Return whether a verdict says of a source what a score may have foretold: its gain."""
+    """Return whether a verdict contains a source's gain, which a score may have predicted."""
     return verdict.kind != CONTROL and verdict.gain is not None and bool(verdict.source_part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorecardRow:
-    """How well one score foretold gains."""
+    """How well one score predicted gains."""
 
     score: str
     strategy: str | None
-    """The strategy that it is about; None for all together."""
+    """The strategy that the row is about; None for all together."""
     tau: float | None
-    """Weighted Kendall tau of score and gain (or mean score; see above), mean over groups."""
+    """Weighted Kendall tau of score and gain (or mean score; see the module), mean over groups."""
     low: float | None
-    """Of its 95 % interval over sources (jackknife, t), cut at -1 and 1; None below `FEWEST`
-    sources and where there is no spread, as where all of them are in order."""
+    """Lower end of its 95 % interval over sources (jackknife, t), clipped at -1 and 1; None with
+    fewer than `FEWEST` sources, and if there is no spread, as when all sources are ranked right."""
     high: float | None
     regret: float | None
-    """regret@1, points: best gain (or mean score) minus that of the source put first, mean over
-    groups."""
+    """regret@1 in points: the best gain (or mean score) minus that of the source ranked first, mean
+    over groups."""
     auroc: float | None
-    """Chance that of two sources of a group the lower score is that of the cell below scratch."""
+    """Probability that, of two sources of a group of which one ends below scratch, this one has the
+    lower score."""
     auroc_pairs: int
-    """How many such pairs that is from."""
+    """The number of such pairs."""
     auroc_pooled: float | None
-    """The same over all cells, whatever their target, where scores need not be on one scale."""
+    """The same over all cells, across targets, where scores may have different scales."""
     sources: int
     groups: int
-    """Comparisons of two sources or more."""
+    """Number of groups with two or more sources."""
     by_mean: int
-    """Groups whose sources have different baselines, and are set in order by mean score."""
+    """Number of groups whose sources have different baselines and are compared by mean score."""
     cells: int
     negatives: int
-    """Cells that end below scratch."""
+    """Number of cells that end below scratch."""
     undefined: int
-    """Cells without a value of this score; it cannot put their source first."""
+    """Number of cells without a value of this score; their source cannot be ranked first."""
     out_of_bounds: int
-    """Values that cannot be."""
+    """Number of impossible values."""
     note: str | None
-    """What keeps the row from saying much."""
+    """A reason why the row says little."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row by field name."""
@@ -89,13 +90,14 @@ def scorecard_of(
     *,
     placebos: bool = False,
 ) -> list[ScorecardRow]:
-    """Set kept scores beside measured gains.
+    """Return the scorecard of stored scores and measured gains.
 
     Args:
-        scores: the ledger's folder, or what `records.ledgers.scores.read_all` gives.
+        scores: the ledger's folder, or the result of `records.ledgers.scores.read_all`.
         verdicts: one for each source, target, label budget and strategy.
-        placebos: count them as sources. Any score that sees structure puts them last, which
-            flatters tau and regret; for the flagging of harm they are most of what there is.
+        placebos: whether to count them as sources. Any score that sees structure ranks them last,
+            which flatters tau and regret; but they are most of the harmed cells that can be
+            detected.
     """
     chosen = [one for one in verdicts if placebos or one.kind != PLACEBO]
     return scorecard(forecasts_of(scores, chosen))
@@ -104,9 +106,9 @@ def scorecard_of(
 def forecasts_of(
     scores: str | Path | Iterable[Kept], verdicts: Iterable[Verdict]
 ) -> list[Forecast]:
-    """Join scores with gains by source, target and labels; a score is the mean over its seeds.
+    """Return scores joined with gains by source, target and labels; a score is the mean over seeds.
 
-    Gains without any kept score give nothing, nor do verdicts that are about no source.
+    Gains without a stored score are left out, and so are verdicts that are not about a source.
     """
     blocks = _by_parts(_read(scores))
     found = []
@@ -151,7 +153,7 @@ def _forecast(name: str, kept: Sequence[Kept], verdict: Verdict) -> Forecast:
 
 
 def _oriented(verdict: Verdict) -> float | None:
-    """Return the mean score so that more is better, which its gain tells."""
+    """Return the mean score oriented by the sign of its gain, so that more is better."""
     if verdict.mean is None or verdict.baseline_mean is None or not verdict.gain:
         return verdict.mean if verdict.metric == BY_ITEM else None
     upwards = (verdict.mean > verdict.baseline_mean) == (verdict.gain > 0)
@@ -159,7 +161,7 @@ def _oriented(verdict: Verdict) -> float | None:
 
 
 def scorecard(forecasts: Iterable[Forecast], *, by_strategy: bool = False) -> list[ScorecardRow]:
-    """Return a row for each score, highest tau first; for each strategy, if that is asked for."""
+    """Return a row for each score, highest tau first; optionally for each strategy separately."""
     listed = list(forecasts)
     rows = []
     strategies = dict.fromkeys(f.strategy for f in listed) if by_strategy else {None: None}

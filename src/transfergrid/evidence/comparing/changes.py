@@ -1,7 +1,7 @@
-"""Two looks at a grid, joined: which verdicts and scores are others, what is only in one, and why.
+"""Two looks at a grid, joined: changed verdicts and scores, what only one has, and why.
 
-Verdicts are joined by what they compare, scores by the cell's identity, and the cells that only one
-look has by the names and seed of those that only the other has.
+Verdicts are joined by what they compare, scores by cell id. Cells that only one look has are
+matched with those that only the other has by names and seed.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.points import points
 
 MOST_READ = 200
-"""Records whose differences are looked up; further ones change for the same reasons, or many."""
+"""The number of records whose differences are looked up; the others mostly changed for the same
+reasons."""
 Key = tuple[object, ...]
 One = TypeVar("One", Verdict, Result)
 
 
 @dataclass(frozen=True)
 class Pair(Generic[One]):
-    """A comparison as it was judged, or a cell as it was scored, in the two looks."""
+    """The same comparison's verdict, or the same cell's result, in both looks."""
 
     before: One | None
-    """None where a look lacks it; so the next."""
+    """None if that look lacks it; likewise the next."""
     after: One | None
     why: list[Difference] = field(default_factory=list)
 
     @property
     def is_changed(self) -> bool:
-        """Return whether both looks have it, and the second says something else of it."""
+        """Return whether both looks have it, with a different verdict or score."""
         before, after = self.before, self.after
         if isinstance(before, Verdict) and isinstance(after, Verdict):
             return before.verdict is not after.verdict
@@ -57,13 +58,13 @@ class Pair(Generic[One]):
 def join(
     key: Callable[[One], Hashable], before: Iterable[One], after: Iterable[One]
 ) -> list[Pair[One]]:
-    """Pair what two looks have under the same key; what one of them lacks is None there."""
+    """Return pairs of the entries with the same key in two looks; None where one look lacks it."""
     ours, theirs = _keyed(before, key), _keyed(after, key)
     return [Pair(ours.get(name), theirs.get(name)) for name in {**theirs, **ours}]
 
 
 def _keyed(look: Iterable[One], key: Callable[[One], Hashable]) -> dict[Hashable, One]:
-    """Return what a look has by key, of several under one key the first."""
+    """Return a look's entries by key; of several with one key, the first."""
     found: dict[Hashable, One] = {}
     for one in look:
         found.setdefault(key(one), one)
@@ -72,12 +73,12 @@ def _keyed(look: Iterable[One], key: Callable[[One], Hashable]) -> dict[Hashable
 
 @dataclass(frozen=True)
 class Arm:
-    """Cells of one arm that only one look has."""
+    """The cells of one arm that only one look has."""
 
     result: Result
     seeds: tuple[int, ...]
     why: list[Difference] = field(default_factory=list)
-    """In what they differ from those of the same names in the other look, if it has such."""
+    """How they differ from the cells of the same names in the other look, if it has any."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,18 @@ class Comparison:
 
     pairs: list[Pair[Verdict]]
     same_scores: int | None
-    """Cells with the same score in both; None where a look has no scores."""
+    """Number of cells with the same score in both; None if a look has no scores."""
     scores: list[Pair[Result]]
-    """Those with another one, the largest change first."""
+    """The cells with a different score, the largest change first."""
     only_before: list[Arm]
     only_after: list[Arm]
 
 
 def compare(before: Side, after: Side, where: Where | None = None) -> Comparison:
-    """Compare two looks, or the arms of them that are meant.
+    """Return the comparison of two looks, or of their selected arms.
 
     Raises:
-        BadInputError: a condition cannot be met by what the looks know.
+        BadInputError: a condition is about something that the looks do not know.
     """
     where = where or Where()
     why = partial(_why, before, after)
@@ -138,7 +139,7 @@ Why = Callable[[str, str], list[Difference]]
 
 
 def _why(before: Side, after: Side, old: str, new: str) -> list[Difference]:
-    """Return in what two cells differ, as far as their records can be read."""
+    """Return the differences of two cells, as far as their records can be read."""
     if not (before.read and after.read):
         return []
     try:
@@ -148,7 +149,7 @@ def _why(before: Side, after: Side, old: str, new: str) -> list[Difference]:
 
 
 def _arms(cells: Iterable[Result], others: Iterable[Result], why: Why) -> list[Arm]:
-    """Group cells by the names of their arm, and say in what they differ from the other look's."""
+    """Return cells grouped by arm, with the differences from the other look's cells."""
     groups: dict[Key, list[Result]] = {}
     for cell in cells:
         groups.setdefault((*_named(cell), cell.parts), []).append(cell)
@@ -172,9 +173,9 @@ def _block(cell: Result) -> Key:
 
 
 def _subject(looks: Sequence[Iterable[Verdict]]) -> Callable[[Verdict], Key]:
-    """Return what gives a verdict's key: what it is about.
+    """Return the function that gives a verdict's key, which says what it compares.
 
-    A name is taken without the digest that tells it from another config's, unless a look has both.
+    Names are used without the digest that distinguishes configs, unless a look has both configs.
     """
     counts = [Counter(map(_short, look)) for look in looks]
     twice = {key for count in counts for key, n in count.items() if n > 1}
@@ -191,7 +192,7 @@ def _short(one: Verdict) -> Key:
 
 
 def _reasoned(pair: Pair[Verdict], why: Why) -> Pair[Verdict]:
-    """Return a pair with what its verdict rests on that is another in the second look."""
+    """Return a pair with the reasons for its change: the grounds that differ in the second look."""
     old, new = pair.before, pair.after
     if not pair.is_changed or old is None or new is None:
         return pair
@@ -205,7 +206,7 @@ def _reasoned(pair: Pair[Verdict], why: Why) -> Pair[Verdict]:
 
 
 def _grounds(one: Verdict) -> dict[str, object]:
-    """Return what a verdict rests on, by name."""
+    """Return the grounds of a verdict, by name."""
     return {
         "seeds": seeds(one.seeds) or one.n,
         "failed runs": one.failed,
@@ -219,14 +220,14 @@ def _grounds(one: Verdict) -> dict[str, object]:
 
 
 def _moved(old: Verdict, new: Verdict) -> int:
-    """Return how many seeds have another gain than they had."""
+    """Return how many seeds have a different gain than before."""
     had = dict(zip(old.seeds, old.gains, strict=False))
     has = zip(new.seeds, new.gains, strict=False)
     return sum(distance(had.get(seed, gain), gain) > TOLERANCE for seed, gain in has)
 
 
 def _cells_differ(old: Sequence[str], new: Sequence[str], why: Why) -> list[Difference]:
-    """Compare one cell of each look: the same one if both have it."""
+    """Return the differences of one cell of each look: of the same cell if both have it."""
     if not old or not new:
         return []
     shared = next((name for name in new if name in old), None)
@@ -235,7 +236,7 @@ def _cells_differ(old: Sequence[str], new: Sequence[str], why: Why) -> list[Diff
 
 
 def seeds(values: Sequence[int]) -> str:
-    """Write seeds in short, as in "0 to 4, 7"."""
+    """Return seeds as a short text, as in "0 to 4, 7"."""
     runs: list[list[int]] = []
     for value in sorted(set(values)):
         if runs and value == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""What can be compared: a ledger, a ledger as it was at one of its looks, or saved verdicts."""
+"""The sides of a comparison: a ledger, a ledger at one of its looks, or saved verdicts."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Side:
     name: str
     verdicts: list[Verdict]
     results: dict[str, Result] | None = None
-    """By id; None where verdicts are all that is known."""
+    """Results by id; None if only verdicts are known."""
     read: Callable[[str], Record] | None = None
     bench: Bench | None = None
-    """The ledger as it is now."""
+    """The ledger in its current state; None for an earlier look or saved verdicts."""
 
     def note(self) -> None:
-        """Write down that these verdicts were looked at."""
+        """Record that these verdicts were looked at."""
         if self.bench:
             self.bench.note_look(self.verdicts, "compare")
 
 
 def opened(path: str) -> Side:
-    """Open a ledger's folder, one of its recorded looks (`results@1`), or verdicts in JSON.
+    """Return a side from a ledger's folder, one of its looks (`results@1`), or verdicts in JSON.
 
     Raises:
-        BadInputError: it is none of these.
+        BadInputError: the path is none of these.
     """
     if Path(path).is_file():
         return Side(path, saved_verdicts(Path(path)))
@@ -58,7 +58,7 @@ def _side(path: str, bench: Bench) -> Side:
 
 
 def _as_of(bench: Bench, number: int, name: str) -> Bench:
-    """Return a ledger as it was at one of its looks, counted from 1."""
+    """Return a ledger as it was at one of its looks, numbered from 1."""
     if not 1 <= number <= len(bench.earlier):
         raise BadInputError(f"'{name}' has {len(bench.earlier)} looks, and no {number}")
     look = bench.earlier[number - 1]
@@ -81,7 +81,7 @@ def _is_before(cell: Result | Record, at: datetime) -> bool:
 
 
 def saved_verdicts(file: Path) -> list[Verdict]:
-    """Read verdicts that `--format json` has written; keys that it does not know are left aside.
+    """Return verdicts written with `--format json`; unknown keys are ignored.
 
     Raises:
         BadInputError: the file holds something else.

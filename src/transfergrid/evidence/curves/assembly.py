@@ -1,4 +1,4 @@
-"""Transfer curves of records: an arm and its baseline against labels or against steps."""
+"""Transfer curves from records: an arm and its baseline against labels or steps."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ from transfergrid.records.points import oriented, unit
 from transfergrid.records.record import Record
 
 ReadCurves = Callable[[str], Mapping[str, NDArray[Any]]]
-"""Gives a cell's curves by its id, as `arrays.CURVES`; raises `BadInputError` if there are none."""
+"""Returns a cell's curves by its id, as `arrays.CURVES`; raises `BadInputError` if there are
+none."""
 
 VALIDATION = "seeds, each with its own validation part"
 NATURAL_ALL = (
@@ -78,15 +79,15 @@ def curves_of(
     over: str | None = None,
     where: selecting.Where | None = None,
 ) -> tuple[list[Curve], list[NoCurve]]:
-    """Return a ledger's curves, compared as the grids that asked for its cells last declared.
+    """Return a ledger's curves, compared as declared by the last grids that requested the cells.
 
     Args:
         bench: the ledger.
-        against: labels a class, or steps.
-        threshold: the score to reach, in points; by default one is chosen from each pair.
-        exchange: how many target labels a label of the source is charged as.
-        over: name of an exploratory baseline that takes the primary one's place.
-        where: which arms, and of which runs.
+        against: labels per class, or steps.
+        threshold: the score to reach, in points; by default it is chosen for each pair of curves.
+        exchange: the number of target labels that one label of the source is charged as.
+        over: name of an exploratory baseline that replaces the primary one.
+        where: selects arms, and runs of these.
     """
     records = selecting.selected(bench.records.values(), where or selecting.Where())
     if over is not None:
@@ -102,13 +103,13 @@ def label_curves(
     threshold: float | None = None,
     exchange: float = 1.0,
 ) -> tuple[list[Curve], list[NoCurve]]:
-    """Return the test curves against labels of every arm with a source.
+    """Return the test curves of every arm with a source against labels.
 
     Args:
-        records: done cells, their baselines among them.
-        read: gives per-example predictions, without which intervals cover seeds alone.
-        threshold: the score to reach, in points; by default one is chosen from each pair.
-        exchange: how many target labels a label of the source is charged as.
+        records: done cells, including their baselines.
+        read: returns per-example predictions; without it, intervals cover seeds only.
+        threshold: the score to reach, in points; by default it is chosen for each pair of curves.
+        exchange: the number of target labels that one label of the source is charged as.
     """
     cells = list(records)
     shown = display_names(grouped(cells))
@@ -124,11 +125,11 @@ def label_curves(
 def step_curves(
     records: Iterable[Record], read: ReadCurves, threshold: float | None = None
 ) -> tuple[list[Curve], list[NoCurve]]:
-    """Return the validation curves against steps of every arm with a source, by label budget.
+    """Return the validation curves of every arm with a source against steps, by label budget.
 
     Args:
-        records: done cells, their baselines among them.
-        read: gives the curves that cells recorded.
+        records: done cells, including their baselines.
+        read: returns the curves that cells recorded.
         threshold: as for `label_curves`.
     """
     cells = list(records)
@@ -143,17 +144,17 @@ def step_curves(
 
 
 class StepMeans(NamedTuple):
-    """The mean validation scores of an arm and its baseline, as a chart draws them."""
+    """The mean validation scores of an arm and its baseline, for a chart."""
 
     cell: str
-    """The arm's first cell by identity."""
+    """The id of the arm's first cell."""
     steps: tuple[float, ...]
     arm: tuple[float, ...]
     baseline: tuple[float, ...]
 
 
 def step_means(records: Iterable[Record], read: ReadCurves) -> list[StepMeans]:
-    """Return the points of `step_curves` alone, without intervals and measures."""
+    """Return only the points of `step_curves`, without intervals and measures."""
     cells = list(records)
     shown = display_names(grouped(cells))
     gathered = (one for one in _all_against_steps(cells, read) if isinstance(one, _Gathered))
@@ -169,7 +170,7 @@ def _means(found: _Gathered) -> StepMeans:
 
 
 def _all_against_steps(cells: Sequence[Record], read: ReadCurves) -> Iterator[_Gathered | NoCurve]:
-    """Yield what there is of each arm and label budget; each cell's curves are opened once."""
+    """Yield the step curve of each arm and label budget; each cell's curves are read only once."""
     once = cache(lambda identity: by_step(read(identity)))
     for pairs in arms(cells).values():
         for labels, inside in by_labels(pairs).items():
@@ -181,7 +182,7 @@ def _all_against_steps(cells: Sequence[Record], read: ReadCurves) -> Iterator[_G
 
 @dataclass(frozen=True)
 class _Gathered:
-    """What a curve is made of: both arms' scores, and their pairs, a list for each point."""
+    """The data of a curve: both arms' scores, and the pairs of cells at each point."""
 
     both: Both
     blocks: list[list[Pair]]
@@ -193,7 +194,7 @@ class _Gathered:
 def _against_labels(pairs: list[Pair], read: Read | None) -> _Gathered:
     budgets = by_labels(pairs)
     whole = budgets.pop("all", [])
-    budgets.pop(0, None)  # no labels have no place on a log axis
+    budgets.pop(0, None)  # zero has no place on a log axis
     by_x: dict[float, list[Pair]] = {float(k): v for k, v in budgets.items()}
     if whole and is_natural(whole[0][0]):
         by_x[labels_given(whole[0][0])] = whole
@@ -229,7 +230,7 @@ def _against_steps(
 def _curve(
     found: _Gathered, shown: Mapping[Key, Shown], threshold: float | None, exchange: float
 ) -> Curve:
-    """Put a curve together."""
+    """Return the curve with all its measures."""
     both, pairs = found.both, [pair for inside in found.blocks for pair in inside]
     cell, base = pairs[0]
     source, architecture, strategy, target = shown[key_of(cell)]
@@ -271,7 +272,7 @@ def _curve(
 
 
 def _seen_beside(found: Crossover, beside: CurvePoint | None) -> Crossover:
-    """Say whether the interval, above zero at the last budget, still is with all labels."""
+    """Return a crossover beyond the last budget, noting whether the gain stays with all labels."""
     if found.kind != "beyond" or beside is None or beside.gain_low is None:
         return found
     still = "still" if beside.gain_low > 0 else "no longer"
@@ -282,7 +283,7 @@ def _seen_beside(found: Crossover, beside: CurvePoint | None) -> Crossover:
 def _break_even(
     both: Both, plain: CurveMeasures, cost: SourceCost, charge: float | None
 ) -> Measure:
-    """Return over how many targets the source must be shared; each needs a teacher of its own."""
+    """Return how many targets must share the source; with a teacher, each target needs its own."""
     if not charge:
         return undefined(cost.note or "nothing is charged", both.n)
     each = float(cost.teacher_steps) if both.axis is Axis.STEPS else 0.0
@@ -290,14 +291,14 @@ def _break_even(
 
 
 def _charge(axis: Axis, cost: SourceCost, exchange: float, classes: int) -> float | None:
-    """Return the source's cost in the unit of the axis; None if it is unknown."""
+    """Return the source's cost in the unit of the axis; None if unknown."""
     if axis is Axis.STEPS:
         return None if cost.steps is None else float(cost.steps)
     return None if cost.labels is None else exchange * cost.labels / classes
 
 
 def _beside(pairs: list[Pair], read: Read | None) -> CurvePoint:
-    """Return the point that stands beside the curve."""
+    """Return the point for all labels, which is shown beside the curve."""
     x = np.array([labels_given(pairs[0][0])])
     both = Both(Axis.LABELS, x, *scores([pairs], read))
     return next(iter(_points(both, 1.0 if pairs[0][0].metric.higher_is_better else -1.0)))
@@ -314,7 +315,7 @@ def _points(both: Both, sign: float) -> Iterable[CurvePoint]:
 
 
 def _overfitting(blocks: list[list[Pair]]) -> Sides:
-    """Return training less test score, averaged over the points, for new seeds."""
+    """Return the training minus the test score, averaged over the points, with seed intervals."""
     gaps: list[Array] = []
     for side in (0, 1):
         found = [[gap(pair[side]) for pair in inside] for inside in blocks]

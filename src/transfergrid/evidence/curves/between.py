@@ -1,8 +1,9 @@
-"""Estimates between points: an interval's end is searched for at hundreds of positions.
+"""Fast estimates between points: an interval's end is searched for at hundreds of positions.
 
-At each, what is estimated is a weighted sum of two points' scores. Its mean is that of their means,
-and the variances of blocks, of items and of what is left are quadratic in the weights: they are
-taken from the scores once, and the scores themselves are asked where rounding would decide.
+At each position the estimated quantity is a weighted sum of two points' scores. Its mean is the
+weighted sum of their means, and the variances of blocks, items and residuals are quadratic in the
+weights. These are computed from the scores once; the scores are used again only where rounding
+would decide.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 from transfergrid.evidence.statistics.intervals import Estimate, crossed, of_blocks
 
 CANCELLED = 1e-4
-"""Part of two points' variances below which that of their sum is not taken from these."""
+"""If the sum's variance is below this share of the two points' variances, they nearly cancel, and
+it is computed exactly."""
 UNSURE = 1e-9
-"""Distance from zero, beside the numbers compared, below which rounding may have made a sign."""
+"""Relative distance below which rounding may have determined a sign."""
 
 
 class Mix(NamedTuple):
-    """Two points and their weights."""
+    """A weighted sum of two points: indices and weights."""
 
     first: int
     weight: float
@@ -31,7 +33,7 @@ class Mix(NamedTuple):
 
 
 class Mixtures:
-    """What is needed of scores (blocks, items, points) to estimate the sum of two points."""
+    """The statistics of scores (blocks, items, points) needed to estimate a sum of two points."""
 
     def __init__(self, values: NDArray[np.float64]) -> None:
         self.n, self.items, _ = values.shape
@@ -50,7 +52,7 @@ class Mixtures:
         return mix.weight * self._means[mix.first] + mix.other * self._means[mix.second]
 
     def estimate(self, mix: Mix) -> Estimate | None:
-        """Return the estimate of the sum's mean; None where variances all but cancel."""
+        """Return the estimate of the sum's mean; None if the variances nearly cancel."""
         if self.n == 1:
             return None
         a, of_blocks_alone = _quadratic(self._by_blocks, mix)
@@ -65,13 +67,13 @@ class Mixtures:
     def less(
         self, mix: Mix, which: int | None, level: float, exact: Callable[[], Estimate]
     ) -> float | None:
-        """Return an end of the interval of the sum, less a level; its sign is right.
+        """Return an end of the sum's interval minus a level, with a reliable sign.
 
         Args:
             mix: the sum.
             which: 0 for the lower end, 1 for the upper one, None for the mean.
-            level: in points.
-            exact: estimates the same from the scores.
+            level: the level to subtract, in points.
+            exact: returns the estimate computed from the scores.
         """
         if which is None:
             quick: float | None = self.mean(mix)
@@ -86,7 +88,7 @@ class Mixtures:
 
 
 def _products(centred: NDArray[np.float64], over: int) -> list[list[float]]:
-    """Return the products of points (n, points) with each other, (points, points), over a count."""
+    """Return the inner products (points, points) of points (n, points), divided by a count."""
     products: list[list[float]] = (centred.T @ centred / max(over, 1)).tolist()
     return products
 

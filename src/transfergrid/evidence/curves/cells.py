@@ -1,4 +1,4 @@
-"""Cells brought into the shape of curves: seed blocks by test items by points."""
+"""Cells arranged for curves: seed blocks by test items by points."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pair = tuple[Record, Record]
 
 
 def arms(records: Iterable[Record]) -> dict[tuple[Parts, Parts], list[Pair]]:
-    """Return the (arm, baseline) cells of each arm that has a source, by both arms' parts."""
+    """Return the (arm, baseline) cells of each arm with a source, by the parts of both."""
     cells = {cell.id: cell for cell in records}
     arms: defaultdict[tuple[Parts, Parts], list[Pair]] = defaultdict(list)
     for cell in sorted(cells.values(), key=lambda cell: (cell.seed, cell.id)):
@@ -45,11 +45,11 @@ def by_labels(pairs: Sequence[Pair]) -> dict[Labels, list[Pair]]:
 def complete(
     by_x: Mapping[float, list[Pair]], by: str = A_CLASS
 ) -> tuple[Array, list[list[Pair]], list[str]]:
-    """Return the points and, at each, the pairs of the seeds that have one at every point.
+    """Return the points and, at each, the pairs of the seeds that have a pair at every point.
 
     Args:
         by_x: pairs at each label budget.
-        by: what budgets are counted by, in words.
+        by: the unit of budgets, in words.
 
     Raises:
         BadInputError: there are fewer than two points, or no such seed.
@@ -69,9 +69,9 @@ def complete(
 
 
 def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array, str | None]:
-    """Return the oriented test scores of arm and baseline, (blocks, items, points) in points.
+    """Return the oriented test scores of arm and baseline (blocks, items, points), in points.
 
-    What stands for items are groups of them where the third says `SEEDS_AND_GROUPS`.
+    If the third value is `SEEDS_AND_GROUPS`, the items axis contains groups of items.
     """
     cells = [cell for inside in blocks for pair in inside for cell in pair]
     by_item, together = _by_item(cells, read)
@@ -86,9 +86,10 @@ def scores(blocks: list[list[Pair]], read: Read | None) -> tuple[Array, Array, s
 
 
 def _by_item(cells: Sequence[Record], read: Read | None) -> tuple[Array, NDArray[np.int32] | None]:
-    """Return the oriented scores (cells, items), and what items depend on.
+    """Return the oriented scores (cells, items), and the cluster of each item.
 
-    The cells' own scores, (cells, 1), unless they are means over items that all of them share.
+    The scores are the cells' own, (cells, 1), unless they are means over items that all cells
+    share.
     """
     own = np.array([oriented(cell.metric) * (cell.score or 0.0) for cell in cells])[:, None]
     metric = cells[0].metric
@@ -102,21 +103,22 @@ def _by_item(cells: Sequence[Record], read: Read | None) -> tuple[Array, NDArray
 
 
 def by_step(curves: Mapping[str, NDArray[Any]]) -> dict[int, float]:
-    """Return the validation scores by step; empty where nothing validated."""
+    """Return the validation scores by step; empty without validation."""
     steps = map(int, np.asarray(curves.get("validation_step", ())).tolist())
     return dict(zip(steps, np.asarray(curves.get("validation_score", ())).tolist(), strict=False))
 
 
 def gap(cell: Record) -> float | None:
-    """Return the training less the test score, in oriented points; None if one is not there."""
+    """Return the training minus the test score, in oriented points; None if one is missing."""
     train, test = (cell.scores.train or {}).get(cell.metric.name), cell.score
     return None if train is None or test is None else oriented(cell.metric) * (train - test)
 
 
 def is_natural(cell: Record) -> bool:
-    """Return whether k labels are drawn as all labels are: as they come, or numbers by their size.
+    """Return whether k labels are drawn in the same way as all labels: in natural proportions.
 
-    Numbers are drawn evenly from all tenths of the pool, so k of them are spread as all are.
+    In regression k labels are drawn evenly from all tenths of the pool, so they are distributed as
+    all are.
     """
     if is_of_numbers(cell.metric.name):
         return True
@@ -124,12 +126,12 @@ def is_natural(cell: Record) -> bool:
 
 
 def labels_given(cell: Record) -> float:
-    """Return how many labels a class the cell was given on average; of numbers, how many in all."""
+    """Return the mean number of labels per class that the cell got; in regression, the total."""
     return (cell.data.train + cell.data.validation) / max(len(cell.data.classes), 1)
 
 
 def remarks_on(pairs: Sequence[Pair], sign: float) -> list[str]:
-    """Return what a reader must know of the cells."""
+    """Return the notes for the reader on these cells."""
     cells = [cell for cell, _ in pairs]
     every = [cell for pair in pairs for cell in pair]
     lines = []

@@ -1,7 +1,7 @@
-"""The label budget, or the step, beyond which the gain's interval no longer lies above zero.
+"""Crossover: the label budget or step beyond which the gain's interval no longer lies above zero.
 
-The interval is uncorrected, so this is no verdict; nor is it the end of what is true: past it the
-interval lies below zero, or over it.
+The interval is uncorrected, so this is not a verdict. Beyond the crossover the gain may be
+negative, or not distinguishable from zero.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from transfergrid.evidence.curves.thresholds import first_not_above
 
 Kind = Literal["between", "beyond", "never helps", "unknown"]
 MOST_NAMED = 3
-"""Points that are named one by one."""
+"""The largest number of points that are listed individually."""
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Between which two points the gain's interval leaves the side above zero.
+    """The two points between which the gain's interval stops lying above zero.
 
     `after` is the last point at which the gain's *uncorrected* 95 % interval lies above zero,
-    `before` the next one. `value` is where the mean gain, straight between points, falls to zero;
-    `low` to `high` holds every x from `after` on at which the gain is not told from zero, so past
-    `high` the interval lies below zero. None is what the points do not reach.
+    `before` the next point. `value` is where the mean gain, linear between points, falls to zero.
+    `low` to `high` contains every x from `after` on at which the gain is not distinguishable from
+    zero, so beyond `high` the interval lies below zero. None where the points do not reach it.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class Crossover:
 
 
 def crossover(both: Both) -> Crossover:
-    """Return where the gain's interval leaves the side above zero, as a bracket."""
+    """Return where the gain's interval stops lying above zero, as a bracket."""
     signs = gain_signs(both)
     if all(sign is None for sign in signs):
         return Crossover("unknown", n=both.n, note="gains without intervals do not tell")
@@ -66,7 +66,7 @@ def crossover(both: Both) -> Crossover:
 
 
 def _hurt(both: Both, at: list[float]) -> str:
-    """Say where the gain's interval lies below zero; empty if nowhere."""
+    """Return the note on where the gain's interval lies below zero; empty if nowhere."""
     if not at:
         return ""
     told = "the interval lies below zero at"
@@ -79,7 +79,7 @@ def _hurt(both: Both, at: list[float]) -> str:
 
 
 def gain_signs(both: Both) -> list[int | None]:
-    """Return where each point's interval lies: 1 above zero, −1 under it, 0 over it, else None."""
+    """Return for each point 1 if its interval lies above zero, −1 below, 0 around it, else None."""
     found = (one.interval() for one in estimates(by_point(both.gain), both.scope))
     return [
         None if low is None or high is None else int(low > 0) - int(high < 0) for low, high in found
@@ -87,11 +87,11 @@ def gain_signs(both: Both) -> list[int | None]:
 
 
 def _ceases(both: Both, start: int, which: int | None) -> float | None:
-    """Return the first x from a point on at which the gain, or an end of its interval, is zero.
+    """Return the first x after a point at which the gain, or an end of its interval, is zero.
 
     Args:
         both: the curves.
-        start: the point's index.
+        start: the index of the point.
         which: 0 for the interval's lower end, 1 for the upper one, None for the mean.
     """
     sums = Mixtures(both.gain)

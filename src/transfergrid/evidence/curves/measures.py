@@ -1,8 +1,8 @@
-"""What a pair of curves says: an arm and its baseline at the same label budgets or steps.
+"""Measures of a pair of curves: an arm and its baseline at the same label budgets or steps.
 
-The measures are those of Taylor & Stone 2009, section 3.3, each with an interval. Every measure
-here that is a sum of scores with fixed weights (jumpstart, slope, area, asymptote) is one such sum
-per seed block and test item too, so its interval covers both where items are known.
+The measures are those of Taylor & Stone 2009, section 3.3, each with an interval. The measures that
+are sums of scores with fixed weights (jumpstart, slope, area, asymptote) are computed per seed
+block and test item, so their interval covers both where items are known.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ Relation = Literal["=", "<=", ">=", ">", "<"]
 
 
 class Axis(StrEnum):
-    """What a curve runs over."""
+    """The horizontal axis of a curve."""
 
     LABELS = "labels"
-    """Labels a class, or in total. Equal ratios are equal distances: budgets are chosen so, and a
-    score gains about as much from the second ten labels as from the second hundred."""
+    """Labels per class, or in total. The axis is logarithmic: budgets are chosen so, and a score
+    gains about as much from the second ten labels as from the second hundred."""
     STEPS = "steps"
-    """Batches seen. Distances are those of time: a curve is scored at evenly spread steps, and a
-    source's steps can be added."""
+    """Batches seen. The axis is linear: a curve is scored at evenly spaced steps, and a source's
+    steps can be added."""
 
     def position(self, x: Array) -> Array:
-        """Return where on the axis x stands; areas and interpolations are linear in this."""
+        """Return the position of x on the axis; areas and interpolations are linear in it."""
         return np.log2(x) if self is Axis.LABELS else np.asarray(x, dtype=np.float64)
 
     def at(self, position: float) -> float:
-        """Return the x that stands there."""
+        """Return the x at this position."""
         return float(2.0**position) if self is Axis.LABELS else float(position)
 
 
@@ -57,7 +57,7 @@ A_CLASS, IN_TOTAL = "a class", "in total"
 
 
 def counted_by(metric: str) -> str:
-    """Say what labels are counted by where this metric decides, as in "20 a class"."""
+    """Return the unit of label budgets for this metric, as in "20 a class"."""
     return IN_TOTAL if is_of_numbers(metric) else A_CLASS
 
 
@@ -72,21 +72,21 @@ class Both:
     x: Array
     """(points,), increasing and above 0."""
     arm: Array
-    """(blocks, items, points). Items are those of a test set that all blocks share, and a block's
-    score is their mean; one item stands for a score that is no mean over shared items."""
+    """(blocks, items, points). Items are the test items that all blocks share, and a block's score
+    is their mean. If the score is not a mean over shared items, the axis has a single entry."""
     baseline: Array
     """As `arm`."""
     scope: str | None = None
-    """What intervals from blocks alone cover, where that is not this test set; or
-    `SEEDS_AND_GROUPS`, where what stands for items are groups of them."""
+    """What intervals from blocks alone cover, if that is not this test set; or `SEEDS_AND_GROUPS`,
+    if the items axis contains groups of items."""
     by: str = A_CLASS
-    """What x counts along the axis of labels, as words after a number."""
+    """The unit of x on the axis of labels, as words after a number."""
 
     def __post_init__(self) -> None:
         """Check that the shapes fit together.
 
         Raises:
-            ValueError: they do not, or x is not above 0 and increasing.
+            ValueError: shapes do not match, or x is not above 0 and increasing.
         """
         shapes = (self.arm.shape, self.baseline.shape)
         if len(set(shapes)) > 1 or self.arm.ndim != 3 or shapes[0][2] != len(self.x):
@@ -96,31 +96,31 @@ class Both:
 
     @cached_property
     def gain(self) -> Array:
-        """The arm's scores less its baseline's."""
+        """The arm's scores minus its baseline's."""
         return self.arm - self.baseline
 
     @cached_property
     def where(self) -> list[float]:
-        """Where on the axis the points stand."""
+        """The positions of the points on the axis."""
         places: list[float] = self.axis.position(self.x).tolist()
         return places
 
     def along(self, values: Array, position: float) -> Array:
-        """Return values (blocks, items) of (blocks, items, points) at a position between points.
+        """Return values (blocks, items, points) at a position between points: (blocks, items).
 
-        On straight lines; beyond the ends those of the ends.
+        The interpolation is linear; beyond the ends, the value at the end is used.
         """
         return values @ self.weights_at(position)
 
     def weights_at(self, position: float) -> Array:
-        """Return the weights (points,) that interpolate at a position, of the ends outside them."""
+        """Return the weights (points,) that interpolate at a position, constant beyond the ends."""
         left, before, right, share = self.mix_at(position)
         weights = np.zeros(len(self.x))
         weights[left], weights[right] = before, share
         return weights
 
     def mix_at(self, position: float) -> Mix:
-        """Return the points on both sides of a position, with their weights."""
+        """Return the two points beside a position, with their interpolation weights."""
         where = self.where
         right = min(max(bisect_left(where, position), 1), len(where) - 1)
         share = (position - where[right - 1]) / (where[right] - where[right - 1])
@@ -129,35 +129,35 @@ class Both:
 
     @property
     def n(self) -> int:
-        """Seed blocks."""
+        """The number of seed blocks."""
         return len(self.arm)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with its *uncorrected* 95 % interval; None is what the data cannot tell."""
+    """A number with its *uncorrected* 95 % interval; None if the data cannot tell."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
     n: int = 0
-    """Seed blocks it rests on."""
+    """The number of seed blocks it is based on."""
     scope: str | None = None
     """What the interval covers; None if there is none."""
     relation: Relation = "="
-    """How the quantity stands to `value`: a curve that ends too early gives a bound only."""
+    """The relation of the quantity to `value`: a curve that ends too early gives only a bound."""
     note: str = ""
-    """Why there is no value or only a bound, and what a reader must know of it."""
+    """Why there is no value or only a bound, and other warnings."""
 
     def mapped(self, by: Callable[[float], float]) -> Measure:
-        """Return it with its value and both ends passed through a function that is monotone."""
+        """Return the measure with a monotone function applied to its value and both ends."""
         return replace(self, value=_known(by, self.value), low=_known(by, self.low),
                        high=_known(by, self.high))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sides:
-    """One measure of the arm, of its baseline, and of the gain, arm less baseline."""
+    """One measure of the arm, of its baseline, and of the gain (arm minus baseline)."""
 
     arm: Measure
     baseline: Measure
@@ -165,17 +165,17 @@ class Sides:
 
 
 def undefined(why: str, n: int = 0) -> Measure:
-    """Return a measure that there is no number for, and why."""
+    """Return a measure without a number, with the reason."""
     return Measure(None, n=n, note=why)
 
 
 def no_sides(why: str, n: int = 0) -> Sides:
-    """Return sides without numbers."""
+    """Return sides without numbers, with the reason."""
     return Sides(undefined(why, n), undefined(why, n), undefined(why, n))
 
 
 def estimate(values: Array, scope: str | None = None) -> Estimate:
-    """Estimate the mean of (blocks, items) values, for new seeds and, where they vary, new items.
+    """Estimate the mean of (blocks, items) values, for new seeds and, if there are several, items.
 
     Args:
         values: (blocks, items).
@@ -242,22 +242,22 @@ def asymptote(both: Both) -> Sides:
 
 
 def slope(both: Both) -> Sides:
-    """Return the early rise, in points per doubling of x."""
+    """Return the early slope, in points per doubling of x."""
     return weighted(both, slope_weights(both.x))
 
 
 def area(both: Both) -> Sides:
-    """Return the area under the curve over its length: the mean score, in points."""
+    """Return the area under the curve divided by its length: the mean score, in points."""
     return weighted(both, area_weights(both))
 
 
 def last_points(points: int) -> int:
-    """Return how many points count as the end: a third of them, one to three."""
+    """Return how many of the last points make up the asymptote: a third, one to three."""
     return min(max(points // 3, 1), 3)
 
 
 def last_weights(points: int) -> Array:
-    """Return weights (points,) that average the end."""
+    """Return weights (points,) that average the last points."""
     k = last_points(points)
     return np.repeat([0.0, 1.0 / k], [points - k, k])
 
@@ -268,7 +268,7 @@ def early_points(points: int) -> int:
 
 
 def slope_weights(x: Array) -> Array:
-    """Return weights (points,) that give the least-squares rise per doubling of early points."""
+    """Return weights (points,) of the least-squares slope per doubling over the early points."""
     early = early_points(len(x))
     z = np.log2(x[:early])
     z -= z.mean()
@@ -276,7 +276,7 @@ def slope_weights(x: Array) -> Array:
 
 
 def area_weights(both: Both) -> Array:
-    """Return weights (points,) of the trapezoid rule over the axis, which add up to 1."""
+    """Return weights (points,) of the trapezoid rule over the axis; they sum to 1."""
     steps = np.diff(both.axis.position(both.x))
     weights = np.zeros(len(both.x))
     weights[:-1] += steps / 2
@@ -285,18 +285,18 @@ def area_weights(both: Both) -> Array:
 
 
 # Intervals by test inversion: all values that the data do not reject. A quantity such as the budget
-# at which a curve reaches a level is no mean over blocks. But for each candidate there is a mean
-# over blocks that is zero if the candidate is right, and so a test of it.
+# at which a curve reaches a level is not a mean over blocks. But for each candidate value there is
+# a mean over blocks that is zero if the candidate is right, and it can be tested.
 
 HALVINGS = 24
 DOUBLINGS = 40
 
 Criterion = Callable[[float], float | None]
-"""Not negative for candidates that are not rejected; None where there is no test."""
+"""At least zero for candidates that are not rejected; None if there is no test."""
 
 
 def boundary(criterion: Criterion, inside: float, outside: float) -> float:
-    """Return where between two candidates the criterion turns negative, by halving."""
+    """Return where the criterion turns negative between two candidates, by bisection."""
     for _ in range(HALVINGS):
         middle = (inside + outside) / 2
         found = criterion(middle)
@@ -308,7 +308,7 @@ def boundary(criterion: Criterion, inside: float, outside: float) -> float:
 
 
 def outward(criterion: Criterion, inside: float, step: float) -> float | None:
-    """Return the boundary on the side of `step` from a candidate inside; None if none is near."""
+    """Return the boundary from a candidate inside towards `step`; None if none is near."""
     for _ in range(DOUBLINGS):
         found = criterion(inside + step)
         if found is None:
@@ -320,14 +320,14 @@ def outward(criterion: Criterion, inside: float, step: float) -> float | None:
 
 
 def transfer_ratio(both: Both, classes: int) -> Measure:
-    """Return (A_TL − A_0) / A_0, of areas under accuracy corrected for chance.
+    """Return (A_TL − A_0) / A_0 for the areas under chance-corrected accuracy.
 
-    Chance-corrected is (acc − 1/C) / (1 − 1/C). The interval is Fieller's (1954): all ratios r for
-    which A_TL − (1 + r) A_0, paired by block and item, is not told from zero.
+    The correction is (acc − 1/C) / (1 − 1/C). The interval is Fieller's (1954): all ratios r for
+    which A_TL − (1 + r) A_0, paired by block and item, is not distinguishable from zero.
 
     Args:
         both: curves of accuracy, in points.
-        classes: C, of the target.
+        classes: C, the target's number of classes.
     """
     chance = 1 / classes
     weights = area_weights(both)

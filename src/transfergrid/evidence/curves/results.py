@@ -1,4 +1,4 @@
-"""What is known of one arm's curve: its points, its measures, what was charged, what to know."""
+"""The result types of curves: points, measures, charges and notes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from transfergrid.records.cell import Labels
 class CurvePoint:
     """One point of both curves: means over blocks with *uncorrected* 95 % intervals, in points.
 
-    Scores are as the metric has them; gains are oriented so that more is better.
+    Scores are not oriented; gains are oriented so that more is better.
     """
 
     x: float
-    """Labels a class or in total, or batches seen."""
+    """Labels per class or in total, or batches seen."""
     n: int
     arm_mean: float | None
     arm_low: float | None
@@ -33,7 +33,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One arm and its baseline at the same points, and what follows from them."""
+    """The curves of one arm and its baseline at the same points, with their measures."""
 
     source: str | None
     architecture: str | None
@@ -42,7 +42,7 @@ class Curve:
     baseline: str
     against: Axis
     labels: Labels | None
-    """The label budget of a curve against steps; None of one against labels."""
+    """The label budget of a curve against steps; None for one against labels."""
     metric: str
     unit: str
     n: int
@@ -51,36 +51,37 @@ class Curve:
     """What the intervals cover."""
     points: tuple[CurvePoint, ...]
     beside: CurvePoint | None
-    """All labels, where they are drawn another way than the curve's budgets."""
+    """The point for all labels, if these are drawn in another way than the curve's budgets."""
     threshold: float
     """The score p of `reach` and `efficiency`, in points."""
     threshold_given: bool
-    """Whether it was asked for; otherwise it was chosen from these curves."""
+    """Whether the user gave it; otherwise it was chosen from these curves."""
     measures: CurveMeasures
     charged: CurveMeasures | None
-    """With the source's cost charged to the arm; None where that is unknown or nothing."""
+    """The measures with the source's cost charged to the arm; None if that is unknown or zero."""
     charge: float | None
-    """What was charged, in the unit of the axis; None where it is unknown."""
+    """The charge, in the unit of the axis; None if unknown."""
     break_even: Measure
-    """How many targets must share the source until transfer is the cheaper way to p."""
+    """How many targets must share the source until transfer reaches p at the lower cost."""
     cost: SourceCost
     overfitting: Sides
-    """Training less test score of the chosen weights, the mean over the curve's budgets."""
+    """Training minus test score of the chosen weights, the mean over the curve's budgets."""
     one_checkpoint: bool
-    """Whether the curve speaks of one set of source weights, not of a way of making them."""
+    """Whether the curve is about a single set of source weights, not about a way of training
+    them."""
     placebo: bool
-    """Whether the source is one that has nothing to teach."""
+    """Whether the source is a placebo, which has nothing to teach."""
     notes: tuple[str, ...]
     cells: tuple[str, ...]
-    """Identities of the arm's cells."""
+    """The ids of the arm's cells."""
     baseline_cells: tuple[str, ...]
     protocol: int
-    """Of these cells."""
+    """The protocol of these cells."""
 
 
 @dataclass(frozen=True)
 class NoCurve:
-    """An arm that has no curve, and why."""
+    """An arm without a curve, and the reason."""
 
     source: str | None
     strategy: str

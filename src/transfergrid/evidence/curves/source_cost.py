@@ -1,4 +1,4 @@
-"""What it took to make the source that an arm starts from, as far as records tell."""
+"""The cost of the source that an arm starts from, as far as records contain it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ IN_STEPS = (
 
 @dataclass(frozen=True)
 class SourceCost:
-    """What a source cost to make; None is unknown, which is not nothing."""
+    """The cost of training a source; None means unknown, not zero."""
 
     steps: int | None
-    """Batches it was trained on, a teacher's included."""
+    """Batches it was trained on, including those of a teacher."""
     labels: int | None
-    """Labelled examples that it was trained on; those that validated it are not recorded."""
+    """Labelled examples it was trained on; those used for validation are not recorded."""
     seconds: float | None
-    """Of its training, on the machine that did it; a teacher's included."""
+    """Seconds of its training, on the machine that did it, including a teacher's."""
     teacher_steps: int = 0
     note: str = ""
-    """Why something is unknown, or why there is nothing to charge."""
+    """Why a cost is unknown, or why there is nothing to charge."""
 
 
 def source_cost(pairs: Sequence[tuple[Record, Record]]) -> SourceCost:
-    """Return what the source of an arm cost, the most of any seed block.
+    """Return the cost of an arm's source, the largest over its seed blocks.
 
     Args:
         pairs: (arm, baseline) cells of one arm, at least one.
@@ -60,7 +60,7 @@ def _is_shared(cell: Record, base: Record) -> bool:
 
 
 def _start(source: Mapping[str, Any] | None) -> Any:
-    """Return the config of the weights that a source's training began with; None if random."""
+    """Return the config of the weights that a source's training started from; None if random."""
     if not source:
         return None
     of = source.get("of")
@@ -68,7 +68,7 @@ def _start(source: Mapping[str, Any] | None) -> Any:
 
 
 def _starts_random(cell: Record) -> bool:
-    """Return whether the arm starts before the source's training, from random weights."""
+    """Return whether the arm starts from random weights and trains on the source itself."""
     source = cell.config.get("source") or {}
     told = (source.get("about") or {}).get("start")
     before = cell.needs.get("source") == "start"

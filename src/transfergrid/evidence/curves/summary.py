@@ -1,4 +1,4 @@
-"""All measures of a pair of curves, and the same with the source's cost charged to the arm."""
+"""All measures of a pair of curves, with or without the source's cost charged to the arm."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ NOT_ACCURACY = "defined on accuracy only"
 
 @dataclass(frozen=True)
 class CurveMeasures:
-    """What a pair of curves says. Scores are in points, oriented so that more is better."""
+    """The measures of a pair of curves. Scores are in points, oriented so that more is better."""
 
     jumpstart: Measure
     """P_TL(t0) − P_0(t0): the gain at the first point, in points."""
     slope: Sides
-    """Early rise, in points per doubling of labels or steps."""
+    """Early slope, in points per doubling of labels or steps."""
     asymptotic: Sides
     """Mean of the last points; its `gain` is the asymptotic gain, in points."""
     area: Sides
-    """Area under the curve over its length, in points: over log labels, or over steps."""
+    """Area under the curve divided by its length, in points: over log labels, or over steps."""
     transfer_ratio: Measure
     """(A_TL − A_0) / A_0 on chance-corrected accuracy."""
     reach: Sides
-    """Labels, or steps, until the threshold; right-censored where never reached."""
+    """Labels, or steps, until the threshold; right-censored if it is never reached."""
     efficiency: Measure
-    """n_0(p) / n_TL(p): how many times over the baseline needs what the arm needs."""
+    """n_0(p) / n_TL(p): how many times as much the baseline needs as the arm."""
     crossover: Crossover
     """The point beyond which the gain's interval no longer lies above zero."""
 
@@ -41,15 +41,15 @@ def measures(both: Both, threshold: float, classes: int | None) -> CurveMeasures
 
     Args:
         both: the curves.
-        threshold: the score p that is to be reached, in points.
-        classes: of the target, where scores are accuracy; None where they are not.
+        threshold: the score p to reach, in points.
+        classes: the target's number of classes if scores are accuracy; else None.
     """
     sides = thresholds.reach(both, threshold)
     return _measures(both, classes, sides, thresholds.efficiency(both, sides))
 
 
 def _measures(both: Both, classes: int | None, reach: Sides, efficiency: Measure) -> CurveMeasures:
-    """Return all measures, given those of a threshold."""
+    """Return all measures, given those that depend on the threshold."""
     ratio = undefined(NOT_ACCURACY, both.n)
     return CurveMeasures(
         jumpstart=of.jumpstart(both),
@@ -64,16 +64,17 @@ def _measures(both: Both, classes: int | None, reach: Sides, efficiency: Measure
 
 
 def charged(both: Both, plain: CurveMeasures, classes: int | None, cost: float) -> CurveMeasures:
-    """Return the measures with the arm's curve moved along the axis by what its source cost.
+    """Return the measures with the arm's curve shifted along the axis by its source's cost.
 
-    Both arms are then compared at equal totals, as far as the baseline was followed. The labels or
-    steps to a threshold need no common part, for the source's cost adds to the arm's.
+    Both arms are then compared at equal total cost, as far as the baseline's curve goes. The labels
+    or steps to the threshold need no common range, as the source's cost is simply added to the
+    arm's.
 
     Args:
-        both: the curves, not moved.
+        both: the curves, not shifted.
         plain: their measures.
         classes: as for `measures`.
-        cost: of the source, in the unit of the axis.
+        cost: the source's cost, in the unit of the axis.
     """
     moved, reached, dearer = shifted(both, cost), _costlier(plain, cost), _dearer(plain, cost)
     if moved is not None:
@@ -82,9 +83,9 @@ def charged(both: Both, plain: CurveMeasures, classes: int | None, cost: float) 
 
 
 def shifted(both: Both, cost: float) -> Both | None:
-    """Return the curves at equal totals, the arm's x counting its source's cost.
+    """Return the curves at equal totals, where the arm's x includes its source's cost.
 
-    None if the baseline was not followed to two points of the arm's moved curve.
+    None if the baseline's curve does not reach two points of the arm's shifted curve.
     """
     arm_x = both.x + cost
     every = np.union1d(both.x, arm_x)
@@ -96,7 +97,7 @@ def shifted(both: Both, cost: float) -> Both | None:
 
 
 def _at(both: Both, values: Array, x: Array) -> Array:
-    """Return values (blocks, items, points) at other points, straight between those there are."""
+    """Return values (blocks, items, points) at other points, by linear interpolation."""
     positions = map(float, both.axis.position(x))
     return values @ np.stack([both.weights_at(position) for position in positions], axis=1)
 
@@ -113,7 +114,7 @@ def _without_common_part(both: Both, plain: CurveMeasures, cost: float) -> Curve
 
 
 def _costlier(plain: CurveMeasures, cost: float) -> Sides:
-    """Return what both arms take to the threshold, the source's cost added to the arm's."""
+    """Return what both arms need to the threshold, with the source's cost added to the arm's."""
     dear, baseline = plain.reach.arm.mapped(lambda x: x + cost), plain.reach.baseline
     return Sides(dear, baseline, thresholds.less(dear, baseline))
 

@@ -1,4 +1,4 @@
-"""How much it takes to reach a score: labels or steps to a threshold, and what transfer saves."""
+"""Thresholds: labels or steps that reach a score, and what transfer saves."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SAVING = "the baseline reaches p for no more: there is no saving to pay for the 
 
 
 def usual_threshold(both: Both) -> float:
-    """Return the middle of the scores that both mean curves pass through, in points.
+    """Return the middle of the score range that both mean curves cover, in points.
 
-    Where one curve lies above the other throughout, it is the best score of the lower one. Both
-    arms count alike.
+    If one curve lies above the other throughout, it is the best score of the lower one. Both arms
+    are treated alike.
     """
     arm, baseline = both.arm.mean(axis=(0, 1)), both.baseline.mean(axis=(0, 1))
     lowest, highest = max(arm.min(), baseline.min()), min(arm.max(), baseline.max())
@@ -35,25 +35,26 @@ def usual_threshold(both: Both) -> float:
 
 
 def reach(both: Both, threshold: float) -> Sides:
-    """Return the x at which the mean curves first reach the threshold; `gain` is arm less baseline.
+    """Return the x at which the mean curves first reach the threshold; `gain` is arm − baseline.
 
-    Between points the curves are straight on the axis. The interval holds every x at which the
-    mean score is not told from the threshold. A curve that never reaches it is right-censored: the
-    last x with relation ">"; one that is there from the start is left-censored: "<=".
+    Between points the curves are linear on the axis. The interval contains every x at which the
+    mean score is not distinguishable from the threshold. A curve that never reaches it is
+    right-censored: the last x with relation ">". A curve above it from the start is left-censored:
+    "<=".
     """
     arm, baseline = (_reached(both, values, threshold) for values in (both.arm, both.baseline))
     return Sides(arm, baseline, less(arm, baseline))
 
 
 def efficiency(both: Both, sides: Sides) -> Measure:
-    """Return n_0(p) / n_TL(p): how often over the baseline needs what the arm needs.
+    """Return n_0(p) / n_TL(p): how many times as much the baseline needs as the arm.
 
-    The interval holds every ratio for which the baseline, given that many times n_TL(p), is not
-    told from the arm at n_TL(p), paired by block and item.
+    The interval contains every ratio r for which the baseline at r · n_TL(p) is not distinguishable
+    from the arm at n_TL(p), paired by block and item.
 
     Args:
         both: the curves.
-        sides: what each takes to the threshold, as `reach` gives it.
+        sides: what each arm needs to reach the threshold, from `reach`.
     """
     found = saved(sides)
     arm, baseline = sides.arm, sides.baseline
@@ -63,7 +64,7 @@ def efficiency(both: Both, sides: Sides) -> Measure:
         at = both.along(both.arm, float(both.axis.position(np.array([arm.value]))[0]))
         paired = _reached(both, both.baseline - at[:, :, None], 0.0)
         low, high = paired.low, paired.high
-    else:  # a bound on one side: the baseline's interval says how sure it is
+    else:  # only a bound: the baseline's interval gives its uncertainty
         low = baseline.low if found.relation in (">", ">=") else None
         high = baseline.high if found.relation == "<" else None
     scope = baseline.scope if (low, high) != (None, None) else None
@@ -72,10 +73,10 @@ def efficiency(both: Both, sides: Sides) -> Measure:
 
 
 def saved(sides: Sides) -> Measure:
-    """Return the ratio of baseline to arm in what each takes, with the bounds that censoring sets.
+    """Return how many times as much the baseline needs as the arm, bounded where censored.
 
     Args:
-        sides: as `reach` gives them; the arm's may have been charged for its source.
+        sides: from `reach`; the source's cost may be added to the arm's.
     """
     arm, baseline = sides.arm, sides.baseline
     if arm.value is None or baseline.value is None:
@@ -97,14 +98,15 @@ def saved(sides: Sides) -> Measure:
 
 
 def break_even(sides: Sides, cost: float, each: float = 0.0) -> Measure:
-    """Return how many targets must share a source's cost until transfer is the cheaper way.
+    """Return how many targets must share a source's cost until transfer is cheaper.
 
-    To the threshold, transfer saves n_0(p) − n_TL(p) − `each` on a target, and costs `cost` once.
+    To reach the threshold, transfer saves n_0(p) − n_TL(p) − `each` per target, and costs `cost`
+    once.
 
     Args:
-        sides: as `reach` gives them, not charged.
-        cost: of the source, in the unit of the axis.
-        each: what every target costs on top, such as a teacher.
+        sides: from `reach`, without charges.
+        cost: the source's cost, in the unit of the axis.
+        each: the extra cost for every target, such as a teacher.
     """
     gain = sides.gain
     if gain.value is None:
@@ -119,7 +121,7 @@ def break_even(sides: Sides, cost: float, each: float = 0.0) -> Measure:
 
 
 def less(arm: Measure, baseline: Measure) -> Measure:
-    """Return the difference of what both arms take, as far as censoring lets it be known."""
+    """Return the difference of what both arms need, as far as censoring allows."""
     ratio = saved(Sides(arm, baseline, arm))
     if ratio.value is None or arm.value is None or baseline.value is None:
         return ratio
@@ -128,7 +130,7 @@ def less(arm: Measure, baseline: Measure) -> Measure:
 
 
 def _reached(both: Both, values: Array, level: float) -> Measure:
-    """Return where the mean curve of values (blocks, items, points) gets to a level."""
+    """Return where the mean curve of values (blocks, items, points) reaches a level."""
     axis, n, where, sums = both.axis, both.n, both.where, Mixtures(values)
 
     def less(which: int | None) -> Criterion:
@@ -156,7 +158,7 @@ def _reached(both: Both, values: Array, level: float) -> Measure:
 
 
 def first_not_above(criterion: Criterion, where: Sequence[float]) -> float | None:
-    """Return the first position at which a criterion is no longer above zero, if there is one."""
+    """Return the first position at which a criterion is not above zero; None if there is none."""
     before: float | None = None
     for position in where:
         found = criterion(position)

@@ -1,7 +1,7 @@
-"""What a grid declares before its results are there: the family, the margin, baselines and seeds.
+"""What a grid declares before it has results: the family, the margin, the baselines and seeds.
 
-Its digest stands on every table and report, so that a reader can tell whether two of them were
-decided by the same declaration, and whether it was made before the first look.
+Every table and report shows the declaration's digest, so that a reader can tell whether two of them
+were decided by the same declaration, and whether it was made before the first look.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from transfergrid.records.ledgers.ledger import Ledger
 
 FAMILY = "one target x one label budget x one baseline, placebos apart"
 SHOWN = 8
-"""Digits of a declaration's digest that are shown."""
+"""Number of digits shown of a declaration's digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration(Rules):
-    """What verdicts are decided by.
+    """The declared parameters by which verdicts are decided.
 
     Args:
-        margin: as in `Rules`; so the next three, but that the error is that of all looks.
-        max_seeds: the last seeds that there will be, if that is known; nothing is kept in reserve
-            for further ones then.
-        margins: other margins than `margin`, by the name of a target: a small test part tells no
-            difference of a point.
-        family: what is corrected together, in words.
-        baselines: the primary baseline of each strategy, with labels and without.
-        seeds: the seed blocks asked for.
-        sources: names of the sources asked for; likewise the other three.
+        margin: as in `Rules`; likewise the next three, except that `alpha` is the error rate of all
+            looks together.
+        max_seeds: the largest number of seeds that there will be, if known; then no error is
+            reserved for further seeds.
+        margins: by target name, a margin that replaces `margin`: a small test set cannot show a
+            difference of one point.
+        family: in words, which comparisons are corrected together.
+        baselines: for each strategy its primary baselines, with target labels and without.
+        seeds: the requested seed blocks.
+        sources: names of the requested sources; likewise the other three.
 
     Raises:
         BadInputError: a value makes no sense.
@@ -69,11 +70,11 @@ class Declaration(Rules):
 
     @property
     def rules(self) -> Rules:
-        """The part that single families are decided by, where a target has no margin of its own."""
+        """The rules that decide a family, if its target has no margin of its own."""
         return Rules(**{each.name: getattr(self, each.name) for each in fields(Rules)})
 
     def rules_on(self, target: str | None) -> Rules:
-        """Return what families of a target of this name are decided by.
+        """Return the rules that decide the families of the target with this name.
 
         Raises:
             BadInputError: its margin makes no sense.
@@ -83,20 +84,20 @@ class Declaration(Rules):
 
     @property
     def digest(self) -> str:
-        """16 hex digits of it."""
+        """The first 16 hex digits of the declaration's SHA-256."""
         text = json.dumps(self.plain(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON keeps it."""
+        """Return the declaration as it is stored in JSON."""
         told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if not self.margins:
-            del told["margins"]  # it came later than declarations, whose digests stay
+            del told["margins"]  # added later; without it, old digests stay valid
         return told
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Declaration:
-        """Read one as a grid keeps it.
+        """Return the declaration that a grid has stored.
 
         Raises:
             BadInputError: a key or value makes no sense.
@@ -114,15 +115,15 @@ _declaration: Reader[Declaration] = Reader(Declaration)
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What a cell is compared with, and whether its source has seen its target.
+    """The baselines that a cell is compared with, and whether its source has seen its target.
 
-    That is no part of a cell's identity: the grid that asked for it last says.
+    This is not part of a cell's identity: the grid that requested the cell last decides.
     """
 
     baseline: Reference | None
     exploratory: tuple[Reference, ...]
     contaminated_by: tuple[str, ...] | None = None
-    """None where the grid is so old that it does not say."""
+    """None if the grid is so old that it does not say."""
 
 
 class _LeftOut(TypedDict):
@@ -131,14 +132,14 @@ class _LeftOut(TypedDict):
 
 
 class Grid(TypedDict):
-    """What was asked for, as `sweep` keeps it."""
+    """A request, as `sweep` stores it."""
 
     id: NotRequired[str]
     study: NotRequired[str | None]
     asked: NotRequired[Annotated[str, Checked(is_time)]]
     declaration: NotRequired[dict[str, Any] | None]
     compared: NotRequired[bool]
-    """Whether its cells were to be compared with anything; they were where it does not say."""
+    """Whether its cells were to be compared with a baseline; true where the key is missing."""
     cells: dict[str, Comparisons]
     wanted: NotRequired[list[str]]
     left_out: NotRequired[list[_LeftOut]]
@@ -148,10 +149,10 @@ _grid: Reader[Grid] = Reader(Grid)
 
 
 def read_grid(text: bytes) -> Grid:
-    """Read a grid's document.
+    """Return a grid from its stored document.
 
     Raises:
-        BadInputError: it is none, or declares what makes no sense.
+        BadInputError: it is not a grid, or its declaration makes no sense.
     """
     grid = _grid(text)
     if grid.get("declaration"):
@@ -160,12 +161,12 @@ def read_grid(text: bytes) -> Grid:
 
 
 def grids_of(ledger: Ledger) -> list[Grid]:
-    """Return a ledger's grids by name; those that cannot be read are left out with a warning."""
+    """Return a ledger's grids, sorted by name; unreadable ones are left out with a warning."""
     return ledger.documents("grids", read_grid)
 
 
 def newest(grids: Sequence[Mapping[str, Any]]) -> Declaration | None:
-    """Return the declaration of the grid that was asked for last; None if none declares any."""
+    """Return the declaration of the grid that was requested last; None if no grid declares any."""
     told = _declaring(grids)
     return Declaration.read(told[-1]["declaration"]) if told else None
 
@@ -173,11 +174,11 @@ def newest(grids: Sequence[Mapping[str, Any]]) -> Declaration | None:
 def by_family(
     grids: Iterable[Mapping[str, Any]], cells: Mapping[Family, set[str]]
 ) -> dict[str, Declaration]:
-    """Return each family's declaration: that of the last grid that asked for any of its cells.
+    """Return each family's declaration: that of the last grid that requested any of its cells.
 
     Args:
-        grids: as the ledger keeps them.
-        cells: identities of each family's cells.
+        grids: the grids as stored in the ledger.
+        cells: ids of each family's cells.
     """
     told = [(Declaration.read(g["declaration"]), set(g["cells"])) for g in _declaring(grids)]
     found = {}
@@ -193,17 +194,18 @@ def plans_by_family(
     cells: Mapping[Family, set[str]],
     looks: Sequence[Look],
 ) -> dict[str, Plan]:
-    """Return what seeds were declared for each family before anybody looked at it.
+    """Return the seeds that were declared for each family before anybody looked at it.
 
-    The last grid that was asked for by then counts. A grid that is asked for again is kept as of
-    then: without any from before the first look, what was declared at that look counts, or else
-    the seeds that it showed. Of families that nobody looked at the last grid counts. So nothing
-    that is declared after a look changes what the look has spent.
+    The last grid requested before the family's first look counts. A grid that is requested again is
+    stored with the new time, so it may happen that no grid is left from before the first look. Then
+    the declaration stored with that look counts, or else the number of seeds that it showed. For
+    families that nobody looked at, the last grid counts. So nothing declared after a look changes
+    the error that the look has spent.
 
     Args:
-        grids: as the ledger keeps them.
-        cells: identities of each family's cells.
-        looks: at this ledger, the oldest first.
+        grids: the grids as stored in the ledger.
+        cells: ids of each family's cells.
+        looks: the looks at this ledger, the oldest first.
     """
     told = [(str(g.get("asked")), g["declaration"], set(g["cells"])) for g in _declaring(grids)]
     found = {}
@@ -221,7 +223,7 @@ def plans_by_family(
 
 
 def _declaring(grids: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the grids that declare something, the last asked for last."""
+    """Return the grids with a declaration, in the order in which they were requested."""
     told = [grid for grid in grids if grid.get("declaration")]
     return sorted(told, key=lambda grid: str(grid.get("asked")))
 
@@ -231,13 +233,13 @@ def _plan(declared: Mapping[str, Any], shown: int | None = None) -> Plan:
 
 
 def asking(grids: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return by identity of a cell the identity of the grid that asked for it last."""
+    """Return by cell id the id of the grid that requested the cell last."""
     ordered = sorted(grids, key=lambda grid: str(grid.get("asked")))
     return {name: str(grid.get("id")) for grid in ordered for name in grid["cells"]}
 
 
 def comparisons(grids: Iterable[Grid]) -> dict[str, Comparisons]:
-    """Return each cell's comparisons by identity, as the last grid said that compared anything."""
+    """Return each cell's comparisons by id, from the last grid that compared its cells at all."""
     comparing = [grid for grid in grids if grid.get("compared", True)]
     ordered = sorted(comparing, key=lambda grid: str(grid.get("asked")))
     return {name: told for grid in ordered for name, told in grid["cells"].items()}

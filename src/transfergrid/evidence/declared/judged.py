@@ -1,4 +1,4 @@
-"""The verdicts of a ledger: as its grids declared them, and charged for earlier looks."""
+"""The verdicts of a ledger: decided as its grids declared, and charged for earlier looks."""
 
 from __future__ import annotations
 
@@ -45,66 +45,68 @@ from transfergrid.records.record import Record
 
 @dataclass
 class Bench:
-    """The results of a ledger, as its grids declared their comparisons."""
+    """The results of a ledger, with their comparisons as its grids declared them."""
 
     ledger: Ledger
     results: list[Result]
     outcomes: Outcomes
     failures: list[Record]
     declaration: Declaration
-    """What was declared last; the defaults where no grid declares anything. Families of earlier
-    grids go by `declarations`."""
+    """The newest declaration; the defaults if no grid declares anything. Families of earlier grids
+    use `declarations`."""
     declared: bool
-    """Whether any grid declared something."""
+    """Whether any grid has a declaration."""
     earlier: list[looks.Look]
-    """The looks that were taken before."""
+    """The earlier looks at this ledger."""
     declarations: dict[str, Declaration] = field(default_factory=dict)
-    """Of each family, as `looks.named` spells it, by the last grid that asked for its cells."""
+    """The declaration of each family (by the key of `looks.named`), from the last grid that
+    requested its cells."""
     to_come: int = 0
-    """Cells that a grid asked for and of which nothing is there yet."""
+    """Number of cells that a grid requested and that have neither a result nor a failure yet."""
     plans: dict[str, looks.Plan] = field(default_factory=dict)
     """The seeds declared for each family before it was looked at."""
     asked: Mapping[str, Comparisons] = field(default_factory=dict)
-    """What each cell is compared with, as the grid says that asked for it last."""
+    """The baselines of each cell, from the grid that requested the cell last."""
     failed_anew: list[Record] = field(default_factory=list)
-    """What failed as it was run anew: no failures of their arms, for the earlier records count."""
+    """Failures of cells that were run again. They do not count as failures of their arms, as the
+    earlier records are still valid."""
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """The whole records of the results by identity, as declared, for what results leave out."""
+        """The complete records of the results by id, as declared; results leave out some fields."""
         meant = {result.id for result in self.results}
         with without_garbage_collection():
             found = (record for record in self.ledger.records() if record.id in meant)
             return {record.id: record for record in as_declared(found, self.asked)}
 
     def declaration_of(self, family: Family) -> Declaration:
-        """Return what a family's verdicts were declared to be decided by."""
+        """Return the declaration that applies to a family's verdicts."""
         return self.declarations.get(looks.named(family), self.declaration)
 
     def rules(self, family: Family) -> Rules:
-        """Return what a family is decided by."""
+        """Return the rules that decide a family."""
         target = self._names.get(family.target_part)
         return self.declaration_of(family).rules_on(target)
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """What targets are called, by the digests of their parts."""
+        """The names of the targets, by the digests of their parts."""
         return {result.parts.target: result.names.target for result in self.results}
 
     def rules_but(self, **other: Any) -> RulesOf:
-        """Return what gives each family its rules, some of them replaced by others."""
+        """Return a function that returns each family's rules, with some parameters replaced."""
         return lambda family: replace(self.rules(family), **other)
 
     def of_runs(self, where: Where) -> Bench:
-        """Return it less the runs that do not meet the conditions on single runs.
+        """Return the bench without the runs that do not meet the conditions on single runs.
 
         Raises:
-            BadInputError: none is meant.
+            BadInputError: no run meets them.
         """
         return replace(self, results=where.of_runs().rows(self.results))
 
     def of_cells(self, cells: Container[str]) -> Bench:
-        """Return it less the cells, done or failed, that are not meant; what was declared stays."""
+        """Return the bench with these cells only, done or failed; declarations stay the same."""
         results = [result for result in self.results if result.id in cells]
         failures = [record for record in self.failures if record.id in cells]
         anew = [record for record in self.failed_anew if record.id in cells]
@@ -118,14 +120,14 @@ class Bench:
         *,
         ahead: bool = True,
     ) -> list[Verdict]:
-        """Judge all arms against their primary baselines, or the exploratory one of this name.
+        """Return the verdicts on all arms against their primary baseline, or the one named `over`.
 
-        Of the verdicts those are returned that are meant; they are corrected beside all others, for
-        a family does not shrink by looking at a part of it. Conditions on runs leave runs out.
-        Whether they tell more than what they are and their gains is `ahead`: see `judge`.
+        `where` selects the verdicts that are returned. They are corrected together with all others,
+        for a family does not shrink when only a part of it is shown. Conditions on runs do leave
+        runs out. `ahead` adds more than the verdicts and their gains: see `judge`.
 
         Raises:
-            BadInputError: no cell names such a baseline, or none is meant.
+            BadInputError: no cell names such a baseline, or nothing meets the conditions.
         """
         where = where or Where()
         verdicts = judge(
@@ -140,7 +142,7 @@ class Bench:
         return where.of_arms().rows(verdicts)
 
     def arms(self, over: str | None = None) -> list[Verdict]:
-        """Return all arms, be they compared with anything, with nothing decided: table of gains.
+        """Return all arms with nothing decided, with or without a baseline: the table of gains.
 
         Raises:
             BadInputError: no cell names such a baseline.
@@ -149,7 +151,7 @@ class Bench:
         return measure(self._over(over), read=self.outcomes, failures=failures, remarks=told)
 
     def arms_by_group(self, over: str | None = None) -> list[Verdict]:
-        """Return the same within each group of test items, group by group.
+        """Return the table of gains within each group of test items, group by group.
 
         Raises:
             BadInputError: no cell names such a baseline, or no target has groups.
@@ -165,17 +167,17 @@ class Bench:
         return over_baseline(self.results, name) if name else self.results
 
     def levels(self, rules: RulesOf | None = None) -> Levels:
-        """Return what gives each family its error now, by default as declared."""
+        """Return the function that gives each family's error rate now, by default as declared."""
         rules_of = rules or self.rules
         return looks.levels(self.earlier, lambda family: rules_of(family).alpha, self.plans)
 
     def note_look(self, verdicts: list[Verdict], by: str) -> None:
-        """Write down that these verdicts were shown; nothing where results cannot be written."""
+        """Record that these verdicts were shown; only in memory if the ledger is not writable."""
         shares = {looks.named(f): of for f, of in shares_in(verdicts).items()}
         self._note({looks.named(f): shown for f, shown in seen_in(verdicts).items()}, by, shares)
 
     def note_gains(self, cells: Container[str], by: str, over: str | None = None) -> None:
-        """Write down that the gains of these cells were shown, be it without verdicts."""
+        """Record that the gains of these cells were shown, even if without verdicts."""
         results = [result for result in self._over(over) if result.id in cells]
         shown = seen_of(results)
         self._note({looks.named(family): seeds for family, seeds in shown.items()}, by)
@@ -189,12 +191,12 @@ class Bench:
             looks.keep(self.ledger, look)
         except OSError as error:
             self.ledger.warn(f"this look was not written down: {error.strerror or error}")
-            self.earlier = [*self.earlier, look]  # and counts all the same
+            self.earlier = [*self.earlier, look]  # it still counts in this process
 
 
 @without_garbage_collection()
 def bench_of(ledger: Ledger, cells: Container[str] | None = None) -> Bench:
-    """Open a ledger for judging, or some of its cells.
+    """Return the bench of a ledger, or of some of its cells, for judging.
 
     Raises:
         BadInputError: there is no ledger here.
@@ -232,7 +234,7 @@ def _is_meant(cells: Container[str] | None, identity: str) -> bool:
 
 
 def as_declared(cells: Iterable[Cell], told: Mapping[str, Comparisons]) -> list[Cell]:
-    """Return cells as compared by the grid that asked for each last; see `comparisons`."""
+    """Return the cells, compared as the last grid that requested each says; see `comparisons`."""
     return [_declared(cell, told.get(cell.id)) for cell in cells]
 
 
@@ -248,7 +250,7 @@ def _declared(cell: Cell, told: Comparisons | None) -> Cell:
 
 
 def _are_alike(cell: Cell, told: Comparisons) -> bool:
-    """Return whether a cell names what a grid says, told quicker than by the references' `==`."""
+    """Return whether cell and grid name the same baselines; faster than `==` of references."""
     one, other = cell.baseline, told.baseline
     if one is None or other is None:
         if one is not other:

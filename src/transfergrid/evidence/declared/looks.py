@@ -1,15 +1,16 @@
-"""What looking costs: an error that is spent, look by look, as seeds are added.
+"""The cost of looks: an error budget that is spent, look by look, as seeds are added.
 
-A family that is tested, given more seeds and tested again errs more often than it says. So every
-look at its verdicts is kept, and each is allowed a part of the error only (see `boundaries`): by
-the function of Hwang, Shih and DeCani up to the last seed, where that was declared (`max_seeds`),
-else by Pocock's with a reserve. A family that was never looked at before loses little; seeds that
-were declared beforehand lose nothing. Each arm is charged for the seeds that were seen of it, a
-family as its dearest arm.
+A family that is tested, gets more seeds and is tested again has a higher error rate than it claims.
+So every look at its verdicts is stored, and each look may use only a part of the error (see
+`boundaries`). The part follows the function of Hwang, Shih and DeCani up to the last seed if that
+was declared (`max_seeds`), else Pocock's function with a reserve. A family that is looked at for
+the first time loses little; seeds that were declared beforehand lose nothing. Each arm is charged
+for the seeds that were seen of it. A family is charged as its most expensive arm.
 
-Evidence is counted by 1/SE², not by seeds, where the last seed was declared: of an error that comes
-of test items seeds add little, so an early look has seen more than its share of them, and two looks
-are more alike. What share of SE² comes of items is taken from an arm's first look, and stays.
+Where the last seed was declared, evidence is measured by 1/SE², not by the number of seeds: seeds
+add little evidence against an error that is due to test items. So an early look has seen more than
+its share of the evidence, and two looks are more correlated. The share of SE² that is due to items
+is taken from an arm's first look and stays fixed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ T = TypeVar("T")
 
 
 SPENDING, FORMER = "hwang_shih_decani", "pocock"
-"""Functions that error is spent by up to the last seed that was declared: now, and at first."""
+"""The spending functions up to the last declared seed: the current one, and the one used at
+first."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +45,33 @@ class Look:
     at: str
     """ISO 8601 time, UTC."""
     by: str
-    """What showed them, such as "verdicts"."""
+    """The command that showed them, such as "verdicts"."""
     seeds: dict[str, Seen] = field(default_factory=dict)
-    """Seed blocks by arm, of each family as `named` spells it."""
+    """Of each family, by the key of `named`, the seed blocks by arm."""
     declaration: dict[str, Any] = field(default_factory=dict)
-    """What was declared then."""
+    """The declaration at that time."""
     item_shares: Mapping[str, Shares] = field(default_factory=dict)
-    """By family and arm, what part of SE² came of test items."""
+    """By family and arm, the share of SE² that is due to test items."""
     spending: str = SPENDING
-    """The function that error was spent by, where the last seed was declared."""
+    """The spending function, where the last seed was declared."""
 
 
 class Plan(NamedTuple):
-    """What was declared of a family's seeds before anybody looked at it."""
+    """The seeds that were declared for a family before anybody looked at it."""
 
     seeds: int | None = None
-    """How many; None where nothing was declared."""
+    """Their number; None if nothing was declared."""
     most: int | None = None
-    """Beyond which none will be added, if that was declared."""
+    """The number beyond which none will be added, if declared."""
 
 
 def named(family: Family) -> str:
-    """Spell a family as a key of JSON."""
+    """Return a family as a key for JSON."""
     return "/".join(map(str, family))
 
 
 def keep(ledger: Ledger, look: Look) -> None:
-    """Write a look down, unless it shows nothing that an earlier one did not."""
+    """Store a look, unless it shows no seed that earlier looks did not show."""
     earlier = looks(ledger)
     if any(_is_news(earlier, name, shown) for name, shown in look.seeds.items()):
         kept = asdict(look)
@@ -83,7 +85,7 @@ def _is_news(earlier: Sequence[Look], family: str, shown: Seen) -> bool:
 
 
 def _packed(by_arm: Mapping[str, T], spelled: Callable[[T], str]) -> dict[str, list[str]]:
-    """Return arms by what they have in common, as a text of which there are few."""
+    """Return the arms grouped by their value, serialised as text; few values are distinct."""
     found: dict[str, list[str]] = {}
     for arm, one in sorted(by_arm.items()):
         found.setdefault(spelled(one), []).append(arm)
@@ -138,10 +140,10 @@ _kept: Reader[_Kept] = Reader(_Kept)
 
 
 def read_look(text: bytes) -> Look:
-    """Read one look.
+    """Return a look from its stored text.
 
     Raises:
-        BadInputError: the text holds none.
+        BadInputError: the text is not a look.
     """
     kept = _kept(text)
     seeds: dict[str, Seen] = {k: _unpacked(v, _read_seeds) for k, v in kept["seeds"].items()}
@@ -152,12 +154,12 @@ def read_look(text: bytes) -> Look:
 
 
 def looks(ledger: Ledger) -> list[Look]:
-    """Return all looks, the oldest first; those that cannot be read are left out with a warning."""
+    """Return all looks, the oldest first; unreadable ones are left out with a warning."""
     return sorted(ledger.documents("looks", read_look), key=lambda look: look.at)
 
 
 def _known(earlier: Iterable[Look], family: str, arm: str) -> frozenset[int]:
-    """Return the seeds of an arm that were seen."""
+    """Return the seeds of an arm that earlier looks showed."""
     shown = (look.seeds.get(family, {}).get(arm, frozenset()) for look in earlier)
     return frozenset[int]().union(*shown)
 
@@ -165,7 +167,7 @@ def _known(earlier: Iterable[Look], family: str, arm: str) -> frozenset[int]:
 def history(earlier: Iterable[Look], family: str, arm: str) -> list[int]:
     """Return how many seeds of an arm were known after each look, ascending.
 
-    Looks that add no seeds to those before them count for nothing: they show what was seen.
+    Looks that add no new seeds do not count: they show what was seen already.
     """
     known: frozenset[int] = frozenset()
     found = []
@@ -182,12 +184,12 @@ def levels(
     alpha: Callable[[Family], float],
     plans: Mapping[str, Plan] | None = None,
 ) -> Levels:
-    """Return what gives each family its error at this look: that of its dearest arm.
+    """Return the function that gives each family's error rate: that of its costliest arm.
 
     Args:
         earlier: the looks before this one.
-        alpha: gives the error of all looks together at a family.
-        plans: what was declared of each family's seeds, by its name.
+        alpha: returns the error rate of all looks at a family together.
+        plans: the seeds declared for each family, by its name.
     """
 
     def level(family: Family, shown: Seen, shares: Shares) -> tuple[float, float]:
@@ -203,14 +205,15 @@ def levels(
 
 @dataclass(frozen=True)
 class TableLooks:
-    """What somebody says of the looks at a table, which has nowhere to keep them.
+    """What the user states about looks at a table, which cannot store them.
 
     Args:
-        most: seeds of an arm, beyond which none will be added; None where this is the only look.
-        earlier: how many seeds of an arm there were at each look before, ascending.
+        most: number of seeds of an arm beyond which none will be added; None if this is the only
+            look.
+        earlier: the number of seeds of an arm at each earlier look, ascending.
 
     Raises:
-        BadInputError: these make no sense together.
+        BadInputError: these numbers contradict each other.
     """
 
     most: int | None = None
@@ -230,10 +233,11 @@ class TableLooks:
             )
 
     def check(self, verdicts: Sequence[Verdict]) -> None:
-        """Refuse what the table belies.
+        """Raise if the table contradicts what was stated.
 
         Raises:
-            BadInputError: it has more seeds than were to come, or fewer than were looked at.
+            BadInputError: the table has more seeds than declared as the last, or fewer than were
+                looked at.
         """
         if self.most is None or not verdicts:
             return
@@ -246,7 +250,7 @@ class TableLooks:
             )
 
     def levels(self, alpha: float) -> Levels | None:
-        """Return what gives each family its error at this look; None where that is `alpha`."""
+        """Return the function that gives each family's error rate now; None if it is `alpha`."""
         if self.most is None:
             return None
 
@@ -260,7 +264,7 @@ class TableLooks:
         return _Charge((*(n for n in self.earlier if n < now), now), True, 0, 0.0)
 
     def told(self, verdicts: Sequence[Verdict], alpha: float) -> list[str]:
-        """Say what looks cost, in a line, where there is more than one seed."""
+        """Return a line on what looks cost, if there is more than one seed."""
         levels = sorted({one.level for one in verdicts if one.n > 1})
         if not levels:
             return []
@@ -280,17 +284,17 @@ class TableLooks:
 
 
 class _Charge(NamedTuple):
-    """What an arm is charged for."""
+    """The looks that an arm is charged for."""
 
     seen: tuple[int, ...]
-    """How many seeds were known at each look up to this one."""
+    """The number of known seeds at each look up to this one."""
     is_whole: bool
-    """Whether this look shows them all: one that shows new seeds without the old ones may reject
-    where a look at all would not."""
+    """Whether this look shows all known seeds. A look at new seeds without the old ones may reject
+    where a look at all of them would not."""
     former: int
-    """How many of these looks spent by `FORMER`."""
+    """The number of these looks that spent by `FORMER`."""
     weight: float
-    """See `ItemShare`."""
+    """The weight of test items; see `ItemShare`."""
 
 
 def _charged(
@@ -307,31 +311,31 @@ def _charged(
 
 
 def _dearest(arms: Collection[_Charge], plan: Plan, alpha: float) -> tuple[float, float]:
-    """Return the levels of the arm that leaves least; those of no arm are the whole error."""
+    """Return the lowest levels, now and later, over all arms; without arms, the whole error."""
     least = zip(*(_priced(arm, plan, alpha) for arm in arms), strict=True)
     now, later = map(min, least) if arms else (alpha, alpha)
     return now, later
 
 
 def _priced(arm: _Charge, plan: Plan, alpha: float) -> tuple[float, float]:
-    """Return an arm's level at the last of its looks, and at one with more seeds."""
+    """Return an arm's level at its last look, and at a later look with more seeds."""
     seen, most = arm.seen, plan.most
     n, former = seen[-1], arm.former if most else 0
-    planned = plan.seeds or seen[0]  # of what was never declared, the first look is the plan
+    planned = plan.seeds or seen[0]  # if nothing was declared, the first look is the plan
     weight = arm.weight if most else 0.0
     if arm.is_whole:
         level = nominal(seen, planned, alpha, most, weight, former)
-    else:  # other seeds than before: what may be spent, whatever was seen
+    else:  # other seeds than before: the newly spendable error, whatever was seen
         before = spent(seen[-2], planned, alpha, most, weight)
         level = spent(n, planned, alpha, most, weight) - before
-    more = max(most, n) if most else 2 * n  # the last look, or one that has the seeds doubled
+    more = max(most, n) if most else 2 * n  # the last look, or one with twice the seeds
     if more <= n:
         return level, 0.0
     return level, nominal((*seen, more), planned, alpha, most, weight, former)
 
 
 def told(level: float, alpha: float) -> str:
-    """Say in words what a level other than alpha means; empty if it is alpha."""
+    """Return in words what a level other than alpha means; empty if it is alpha."""
     if abs(level - alpha) < 1e-9:
         return ""
     return f"judged at {100 * level:.2g} %"

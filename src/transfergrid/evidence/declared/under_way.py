@@ -1,4 +1,4 @@
-"""How far a grid is, by its folder alone: what is done, who does what, what failed and of what."""
+"""The progress of a grid, read from its folder alone: what is done, running or failed, and why."""
 
 from __future__ import annotations
 
@@ -18,78 +18,80 @@ from transfergrid.records.provenance import stale_among
 from transfergrid.records.record import Record
 
 WINDOW = 3600.0
-"""Seconds that the rate is of, the last ones."""
+"""The length in seconds of the period, up to now, over which the rate is measured."""
 _KIND = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)): ")
 INPUT = "cannot be as asked"
-"""What a reason without the name of an error is: one line of ours."""
+"""The cause shown for a reason without an error's name: one line written by transfergrid."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Failed cells that failed alike."""
+    """The cells that failed for the same kind of reason."""
 
     what: str
     """The kind of error, of `records.process.ends`, or `INPUT`."""
     cells: tuple[str, ...]
-    """Their identities, the newest failure first."""
+    """Their ids, the newest failure first."""
     example: str
-    """The newest of them in words."""
+    """The label of the newest failed cell."""
     reason: str
-    """Of the newest."""
+    """The reason of the newest failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnderWay:
-    """How far the grids of a folder are that are looked at."""
+    """The progress of the selected grids of a folder."""
 
     study: str | None
     asked: datetime | None
-    """When the first of them was asked for last; None where no grid says."""
+    """The earliest time at which one of them was (last) requested; None if no grid says."""
     grids: int
     others: int
-    """Further grids of the folder, which are not counted here."""
+    """The number of further grids in the folder, which are not counted here."""
     cells: int
     done: int
     running: Sequence[Sign]
     gone: Sequence[Sign]
-    """Held by processes that gave no sign of life for too long; nobody has gone on since."""
+    """Cells leased by processes that have given no heartbeat for too long; no other process took
+    over."""
     waiting: int
-    """Neither done nor failed nor running; while nobody is at work they wait for the command."""
+    """Cells that are neither done nor failed nor running. If no process is at work, they wait for
+    the next start of the command."""
     stale: int
-    """Done, but the strategy's code has changed since."""
+    """Cells that are done, but whose strategy's code has changed since."""
     left_out: int
     causes: Sequence[Cause]
     failed_anew: Sequence[str]
-    """Those of the failed cells that were run anew: the earlier record of each counts."""
+    """The failed cells that were run again; for each, the earlier record is still valid."""
     rate: float | None
-    """Cells done an hour; None where none was done since the grid was asked for."""
+    """Cells done per hour; None if none was done since the grid was requested."""
     to_go: float | None
-    """Seconds; None where nothing is running, or nothing tells."""
+    """Expected remaining seconds; None if nothing is running, or nothing allows a forecast."""
     last: datetime | None
-    """When the last of its cells was done."""
+    """When the last of the cells was done."""
 
     @property
     def failed(self) -> int:
-        """How many cells have failed, and wait for the next start."""
+        """The number of cells that have failed and wait for the next start."""
         return sum(len(cause.cells) for cause in self.causes)
 
     @property
     def left(self) -> int:
-        """How many cells are neither done nor failed."""
+        """The number of cells that are neither done nor failed."""
         return self.waiting + len(self.running)
 
 
 @without_garbage_collection()
 def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -> UnderWay:
-    """Look how far the grid is that runs here, or else was asked for last.
+    """Return the progress of the grid that is running, or else of the one requested last.
 
     Args:
-        ledger: is only read.
+        ledger: it is only read.
         everything: whether to count all grids of the folder as one.
-        at: the time, by default now.
+        at: the current time; by default now.
 
     Raises:
-        BadInputError: there is no ledger, and nothing was asked for.
+        BadInputError: there is no ledger, and nothing was requested.
     """
     at, found = at or datetime.now(UTC), signs(ledger.root)
     grids = sorted(grids_of(ledger), key=lambda grid: str(grid.get("asked")))
@@ -97,7 +99,7 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
         ledger.check_exists()
     chosen = grids if everything or not grids else _looked_at(grids, found)
     ids: set[str] = set().union(*(grid["cells"] for grid in chosen))
-    if not grids:  # cells that were run alone, as from Python
+    if not grids:  # cells that were run one by one, as from Python
         ids = {*ledger.listed(), *ledger.tried(), *(sign.cell for sign in found if sign.lives)}
     done = _done(ledger, ids)
     running = [sign for sign in found if sign.lives and sign.cell in ids]
@@ -106,7 +108,7 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
     asked = min((time for grid in chosen if (time := _asked(grid))), default=None)
     anew = {record.id: record for record in ledger.failed_anew()}
     failed = [r for r in (*ledger.failures(), *anew.values()) if r.id in ids - held]
-    if running:  # those of earlier starts are tried again
+    if running:  # failures of earlier starts are tried again
         failed = [record for record in failed if asked is None or _time(record.finished) >= asked]
     waiting = len(ids) - len(done.keys() | held) - len(failed)
     times = sorted(time for finished, _ in done.values() if (time := _time(finished)))
@@ -134,13 +136,13 @@ def look(ledger: Ledger, everything: bool = False, at: datetime | None = None) -
 
 
 def _looked_at(grids: Sequence[Grid], found: Iterable[Sign]) -> list[Grid]:
-    """Return the grids that are being run; without any, the last that was asked for."""
+    """Return the grids that are running; if there are none, the one requested last."""
     running = {sign.told.get("grid") for sign in found if sign.lives}
     return [grid for grid in grids if grid.get("id") in running] or [grids[-1]]
 
 
 def _done(ledger: Ledger, ids: set[str]) -> dict[str, tuple[str | None, bool]]:
-    """Return when each cell that is done was, and whether it is stale; none that is run anew."""
+    """Return when each done cell finished and whether it is stale, without cells to run again."""
     if not ledger.exists():
         return {}
     columns, anew = ("id", "finished", "code", "strategy_class"), marked(ledger.root)
@@ -164,7 +166,7 @@ def _time(told: str | None) -> datetime:
 def _rate(
     times: Sequence[datetime], asked: datetime | None, at: datetime, runs: bool
 ) -> float | None:
-    """Return cells done an hour: of the last hour, or of the whole where nothing runs any more."""
+    """Return cells done per hour: in the last hour, or overall if nothing is running any more."""
     if not times or times[-1] == _NEVER:
         return None
     end, begin = (at if runs else times[-1]), asked or times[0]
@@ -176,7 +178,7 @@ def _rate(
 
 
 def _to_go(running: Sequence[Sign], waiting: int, rate: float | None) -> float | None:
-    """Return the seconds left: as the one process foresees that is at work, else by the rate."""
+    """Return the seconds left: as forecast by the only process at work, else by the rate."""
     if not running:
         return None
     told = [(s.told.get("to_go"), s.silence) for s in running]
@@ -188,7 +190,7 @@ def _to_go(running: Sequence[Sign], waiting: int, rate: float | None) -> float |
 
 
 def causes(failed: Iterable[Record]) -> list[Cause]:
-    """Group failed cells by the kind of what they failed of, the commonest first."""
+    """Return failed cells grouped by the kind of failure, the most frequent first."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(failed, key=lambda record: _time(record.finished), reverse=True):
         groups.setdefault(cause_of(record.reason), []).append(record)
@@ -200,7 +202,7 @@ def causes(failed: Iterable[Record]) -> list[Cause]:
 
 
 def cause_of(reason: str | None) -> str:
-    """Return what kind of failure a reason tells of."""
+    """Return the kind of failure that a reason describes."""
     told = reason or ""
     if end := kind_of_end(told):
         return end

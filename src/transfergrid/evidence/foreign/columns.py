@@ -1,4 +1,4 @@
-"""How a table of results made elsewhere is to be read: what was said of its columns and scores."""
+"""How to read a foreign table of results: its columns, headings and units."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ REQUIRED = ("strategy", "target", "seed", "score")
 OPTIONAL = ("source", "architecture", "labels")
 SHARE, PERCENT, PLAIN = "share", "percent", "plain"
 UNITS = (SHARE, PERCENT, PLAIN)
-"""Of a score: 1 is everything, 100 is everything, or a unit of its own, as a loss has."""
+"""Units of a score: the maximum is 1, the maximum is 100, or the unit is its own, as for a loss."""
 PER_CLASS, TOTAL = "class", "total"
 BUDGETS = (PER_CLASS, TOTAL, PERCENT)
-"""What a number of labels counts."""
+"""The meanings of a number of labels."""
 HELP = """\
 A table holds one run a row (CSV, TSV, JSON lines, JSON, Parquet, markdown; -
 reads standard input):
@@ -38,13 +38,12 @@ A column for each target, strategy or seed: --wide target; two rows of headings:
 
 @dataclass(frozen=True)
 class Wide:
-    """A table whose further columns hold scores, their headings naming something.
+    """A wide table: further columns hold scores, and their headings name something.
 
     Args:
-        levels: what the rows of headings name, from above: of strategy, target, seed, source,
-            architecture and labels.
-        only: names or patterns of the columns that hold scores; by default all that are not
-            spoken for.
+        levels: what each row of headings names, from top to bottom: strategy, target, seed, source,
+            architecture or labels.
+        only: names or patterns of the score columns; by default all columns without another role.
     """
 
     levels: tuple[str, ...]
@@ -52,10 +51,10 @@ class Wide:
 
     @classmethod
     def parse(cls, text: str) -> Wide:
-        """Read what was typed as `target`, `target,seed` or `seed=run_*`.
+        """Return the layout typed as `target`, `target,seed` or `seed=run_*`.
 
         Raises:
-            BadInputError: headings cannot name that.
+            BadInputError: headings cannot name this.
         """
         levels, _, only = text.partition("=")
         names = tuple(name.strip() for name in levels.split(","))
@@ -67,67 +66,68 @@ class Wide:
         return cls(names, tuple(filter(None, (part.strip() for part in only.split(",")))))
 
     def holds(self, column: str) -> bool:
-        """Return whether a column that is not spoken for holds scores."""
+        """Return whether a column without another role holds scores."""
         return not self.only or any(fnmatchcase(column, pattern) for pattern in self.only)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableColumns:
-    """How to read a table: what its columns are called, and what its rows mean."""
+    """How to read a table: the names of its columns, and the meaning of its rows."""
 
     source: str = "source"
-    """Blank for an arm without any source. It may be missing, and so may the next, and `labels`."""
+    """Blank for an arm without a source. This column may be missing; so may `architecture` and
+    `labels`."""
     architecture: str = "architecture"
     strategy: str = "strategy"
     target: str = "target"
     labels: str = "labels"
-    """Of target labels: whole numbers, or "all"."""
+    """The number of target labels: a whole number, or "all"."""
     seed: str = "seed"
-    """Of the block that an arm shares with its baseline."""
+    """The seed block that an arm shares with its baseline."""
     score: str = "score"
     baseline: str = "scratch"
     """The strategy whose rows the others are compared with."""
     metric: str = "score"
-    """What the score is called."""
+    """The name of the score."""
     lower_is_better: bool = False
     placebos: tuple[str, ...] = ()
-    """Sources that have nothing to teach: names, or patterns such as `placebo_*`."""
+    """The sources that have nothing to teach: names, or patterns such as `placebo_*`."""
     units: Mapping[str, str] = field(default_factory=dict)
-    """Of each target's scores, one of `UNITS`; that of "" is the others'."""
+    """The unit of each target's scores, one of `UNITS`; key "" is for all other targets."""
     wide: Wide | None = None
     fill: Mapping[str, str] = field(default_factory=dict)
-    """What all rows have, by column, where the table has no such column."""
+    """By column, the value of all rows, where the table has no such column."""
     labels_are: str = PER_CLASS
-    """What a number of labels counts, one of `BUDGETS`."""
+    """The meaning of a number of labels, one of `BUDGETS`."""
     block: str | None = None
-    """The column that is each run's block, where that is no seed: such as a task, or the target
+    """The column with each run's block, if that is not a seed, such as a task; or the target
     itself, and then gains are means over targets."""
     means: bool = False
-    """Whether of "71.2 ± 0.4" the mean is taken as a score, and the spread left aside."""
+    """Whether to read "71.2 ± 0.4" as the score 71.2 and ignore the spread."""
 
     def name_of(self, column: str) -> str:
-        """Return what one of `REQUIRED` and `OPTIONAL` is called in the table."""
+        """Return the name in the table of one of `REQUIRED` and `OPTIONAL`."""
         if column == "seed" and self.block:
             return self.block
         name: str = getattr(self, column)
         return name
 
     def unit_of(self, target: str) -> str | None:
-        """Return what was said of a target's scores."""
+        """Return the unit stated for a target's scores; None if none was."""
         return self.units.get(target, self.units.get(""))
 
 
 def renamed(pairs: Sequence[str]) -> dict[str, str]:
-    """Read what was typed as `score=acc` into names of columns.
+    """Return the column names given as `score=acc`.
 
     Raises:
-        BadInputError: there is no such column to rename.
+        BadInputError: there is no column of this name to rename.
     """
     return _pairs(pairs, "--column", "the name in the table, {}=NAME")
 
 
 def filled(pairs: Sequence[str]) -> dict[str, str]:
-    """Read what was typed as `target=digits` into what all rows have.
+    """Return the values of all rows given as `target=digits`.
 
     Raises:
         BadInputError: there is no such column.
@@ -147,7 +147,7 @@ def _pairs(pairs: Sequence[str], option: str, wanted: str) -> dict[str, str]:
 
 
 def units(typed: Sequence[str]) -> dict[str, str]:
-    """Read what was typed as `percent` or `digits=share` into a unit by target, "" for the others.
+    """Return units by target given as `percent` or `digits=share`; key "" is for the others.
 
     Raises:
         BadInputError: there is no such unit.

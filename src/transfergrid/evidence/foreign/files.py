@@ -1,4 +1,4 @@
-"""Tables of results as they come: a file of any kind, standard input, a data frame, columns."""
+"""Tables of results from any origin: a file, standard input, a data frame, or columns."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ADVICE = Advice(None, twice="; two rows of headings are read with --wide, as in 
 
 
 def read_table(path: str | Path, headings: int = 1) -> Table:
-    """Read all columns of a CSV, TSV, JSON lines, JSON, Parquet or markdown table.
+    """Return all columns of a CSV, TSV, JSON lines, JSON, Parquet or markdown table.
 
-    CSV may have commas, semicolons or tabs between its fields, as its first line says.
+    CSV fields may be separated by commas, semicolons or tabs; the first line decides.
 
     Args:
-        path: of the file; "-" is standard input.
-        headings: rows of headings; see `tables.Asked`.
+        path: path of the file; "-" is standard input.
+        headings: number of rows of headings; see `tables.Asked`.
 
     Raises:
-        BadInputError: it is missing, of another kind or damaged; the line is named.
+        BadInputError: the file is missing, of another kind or damaged; the line is named.
     """
     if str(path) != STANDARD_INPUT:
         return tables.read_table(Path(path), str(path), None, headings=headings, advice=ADVICE)
@@ -38,7 +38,7 @@ def read_table(path: str | Path, headings: int = 1) -> Table:
 
 
 def _ending(content: bytes) -> str:
-    """Return the ending of a file that begins like this."""
+    """Return the file name ending that fits this content."""
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if content[:4] == b"PAR1":
         return ".parquet"
@@ -46,12 +46,12 @@ def _ending(content: bytes) -> str:
 
 
 def table_of(frame: Any, columns: TableColumns) -> Table:
-    """Return the columns that are asked for of a path, a mapping, or any eager data frame.
+    """Return the requested columns of a path, a mapping, or any eager data frame.
 
-    Several levels of headings, as pandas has them, are joined as those of a file are.
+    Multi-level headings, as in pandas, are joined like those of a file.
 
     Raises:
-        BadInputError: it is none of these, or its columns are not of one length.
+        BadInputError: it is none of these, or its columns have different lengths.
     """
     if isinstance(frame, Table):
         return frame
@@ -73,7 +73,7 @@ def table_of(frame: Any, columns: TableColumns) -> Table:
 
 
 def _headings(names: Iterable[Any]) -> dict[Any, str]:
-    """Return the text that each column is called by; pandas takes numbers and tuples as well."""
+    """Return the name of each column as text; pandas allows numbers and tuples too."""
     found = {
         name: BETWEEN.join(filter(None, map(str, name))) if isinstance(name, tuple) else str(name)
         for name in names
@@ -97,12 +97,12 @@ def _same_length(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def as_narwhals(frame: Any) -> Any:
-    """Return a pandas, Polars, PyArrow or other eager data frame in a common dress.
+    """Return a pandas, Polars, PyArrow or other eager data frame, wrapped by narwhals.
 
     Raises:
-        BadInputError: it is none.
+        BadInputError: it is not an eager data frame.
     """
-    import narwhals.stable.v1 as nw  # other commands do not pay for it
+    import narwhals.stable.v1 as nw  # imported late: slow, and seldom needed
 
     try:
         return nw.from_native(frame, eager_only=True)

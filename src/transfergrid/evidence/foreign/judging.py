@@ -1,10 +1,10 @@
-"""Verdicts on results made elsewhere: any table of runs becomes results, judged by the one rule.
+"""Verdicts on foreign results: any table of runs becomes results and is judged by the one rule.
 
-What is compared with what: a row whose strategy is the baseline (`scratch`) serves every arm of the
-same target, labels and seed, and of the same architecture where the table has that column, whatever
-source it names. Where a block has several such rows with different scores, they were run beside one
-source each, and an arm is compared with that of its own source; if its source has none, the table
-does not say what is compared with what, and is refused. Copies of one score count once.
+Pairing: a row whose strategy is the baseline (`scratch`) serves every arm of the same target,
+labels and seed, and of the same architecture if the table has that column, whatever source the row
+names. If a block has several such rows with different scores, each was run beside one source, and
+an arm is compared with the row of its own source. If its source has none, the pairing is ambiguous
+and the table is refused. Rows that repeat one score count once.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ from transfergrid.records.files.spellings import alike, listed, near
 
 SEED = "seed"
 FEWEST_BLOCKS = 5
-"""Targets, tasks or splits that say something of others."""
+"""From this number of targets, tasks or splits on, a verdict may generalise to others."""
 UNNAMED = "unnamed"
-"""The source of a table without that column."""
+"""The source's name in a table without that column."""
 
 Block = tuple[str | None, str, Labels, int]  # architecture, target, labels, seed
 
@@ -63,11 +63,11 @@ class Foreign:
     results: list[Result]
     notes: tuple[str, ...]
     labels_are: str = PER_CLASS
-    """What a number of labels counts; see `columns.BUDGETS`."""
+    """The meaning of a number of labels; see `columns.BUDGETS`."""
     block: str = SEED
-    """What the runs of a block share."""
+    """What the runs of a block have in common."""
     parts: frozenset[str] = frozenset()
-    """The targets whose scores are parts of a whole, in per cent."""
+    """The targets whose scores are parts of a whole and shown in per cent."""
 
 
 def verdicts(
@@ -78,20 +78,20 @@ def verdicts(
     fill: Mapping[str, str] | None = None,
     **told: Any,
 ) -> Any:
-    """Return the verdict on each arm of a table of runs, one row each.
+    """Return the verdict on each arm of a table of runs, one row per arm.
 
-    Without per-example predictions the luck of the test set cannot be covered: all of them speak of
-    this test set. A blank or not finite score is a failed run: it is counted and left out.
+    Without per-example predictions the luck of the test set cannot be covered: all verdicts hold
+    for this test set. A blank or non-finite score is a failed run: it is counted and left out.
 
     Args:
-        frame: a pandas, Polars or PyArrow data frame, one run a row (long format); or the path of
-            a table, or columns by name.
-        unit: of the scores, "share", "percent" or "plain" (one of their own), or that of each
-            target. By default a target's are shares where all of them lie in -1 to 1, else points;
-            what may be either is refused.
-        wide: what headings name where further columns hold scores, such as "target", or
-            "target,seed" for two rows of headings; "target=a,b" names these columns.
-        fill: what all rows have, by column, where the table has no such column.
+        frame: a pandas, Polars or PyArrow data frame with one run per row (long format); or the
+            path of a table, or columns by name.
+        unit: the unit of the scores, "share", "percent" or "plain" (a unit of their own), or the
+            unit of each target. By default the scores of a target are shares if all of them lie in
+            -1 to 1, else points; an ambiguous unit is refused.
+        wide: for a table with several score columns, what their headings name, such as "target", or
+            "target,seed" for two rows of headings; "target=a,b" selects these columns.
+        fill: by column, the value of all rows, where the table has no such column.
         told: the other fields of `TableColumns`, such as `strategy="method"`, and those of `Rules`,
             such as `margin=2`.
 
@@ -100,7 +100,7 @@ def verdicts(
         dictionaries for a path or for columns by name.
 
     Raises:
-        BadInputError: a column is missing, or a row makes no sense; or there is no such argument.
+        BadInputError: a column is missing, a row makes no sense, or there is no such argument.
     """
     rules = {each.name: told.pop(each.name) for each in fields(Rules) if each.name in told}
     for name in told:
@@ -119,7 +119,7 @@ def verdicts(
 def judge_table(
     table: Foreign, rules: Rules | None = None, looks: TableLooks | None = None
 ) -> list[Verdict]:
-    """Return the verdicts on a table's results; all of them bear its notes."""
+    """Return the verdicts on a table's results; each carries the table's notes."""
     rules = rules or Rules()
     found = judge(table.results, rules, levels=(looks or TableLooks()).levels(rules.alpha))
     return [
@@ -136,7 +136,7 @@ def judge_table(
 
 
 def _about_blocks(verdict: Verdict, block: str) -> list[str]:
-    """Return a verdict's notes; over other blocks than seeds there is no one test set."""
+    """Return a verdict's notes; with blocks other than seeds there is not one test set."""
     if block == SEED:
         return list(verdict.notes)
     notes = [
@@ -152,7 +152,7 @@ def _about_blocks(verdict: Verdict, block: str) -> list[str]:
 
 
 def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
-    """Return the results of a path, a data frame or columns by name, with what was assumed.
+    """Return the results of a path, a data frame or columns by name, and the assumptions made.
 
     Raises:
         BadInputError: a column is missing, or a row makes no sense; the line is named.
@@ -167,7 +167,7 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
     results = {}
     for run in read.runs:
         result = _result(run, baselines, columns, scales[run.scale], "source" in read.has)
-        results[result.id] = result  # copies of one baseline are one
+        results[result.id] = result  # repeated rows of one baseline count once
     _check_compared(results, columns.baseline, read)
     notes = [*read.notes, note, *baselines.notes(), *_alike(read.runs)]
     told = tuple(note for note in notes if note)
@@ -178,7 +178,7 @@ def read_foreign(frame: Any, columns: TableColumns | None = None) -> Foreign:
 
 
 def _alike(runs: Sequence[Run]) -> list[str]:
-    """Say which names differ in nothing but their spelling: they are taken for two."""
+    """Return notes on names that differ only in spelling, as they count as different names."""
     names = {
         "strategies": {run.strategy for run in runs},
         "sources": {run.source for run in runs if run.source},
@@ -207,7 +207,7 @@ def _arm(run: Run) -> str:
 
 
 def _short(run: Run) -> str:
-    """Return "line 4" alone."""
+    """Return only the "line 4" of the run's place."""
     return run.place.rpartition(": ")[2]
 
 
@@ -221,7 +221,7 @@ def _check_placebos(read: Runs, columns: TableColumns) -> None:
 
 
 def _check_compared(results: Mapping[str, Result], baseline: str, read: Runs) -> None:
-    """Refuse a table in which nothing is compared with anything."""
+    """Raise `BadInputError` if no arm has a baseline with the same key."""
     arms = [result for result in results.values() if result.baseline]
     if arms and not any(arm.baseline and arm.baseline.id in results for arm in arms):
         shared = [
@@ -234,7 +234,7 @@ def _check_compared(results: Mapping[str, Result], baseline: str, read: Runs) ->
 
 
 class _Baselines:
-    """The rows that others are compared with, found by block."""
+    """The baseline rows, indexed by block."""
 
     def __init__(self, runs: Sequence[Run], strategy: str) -> None:
         self.strategy = strategy
@@ -251,10 +251,10 @@ class _Baselines:
         self.sources = {run.source for group in self.blocks.values() for run in group}
 
     def source_of(self, run: Run) -> str | None:
-        """Return which source's baseline is the one of this run's, None for that of all.
+        """Return the source whose baseline serves this run; None if one baseline serves all.
 
         Raises:
-            BadInputError: its block has several, and none is of its source.
+            BadInputError: its block has several baselines, and none of its source.
         """
         if self.several is None:
             return None
@@ -267,7 +267,7 @@ class _Baselines:
         return run.source
 
     def notes(self) -> list[str]:
-        """Say so if blocks have several baselines."""
+        """Return a note if blocks have several baselines."""
         several = f"several {self.strategy} runs a block: each arm is compared with its source's"
         return [several] if self.several else []
 
@@ -313,11 +313,11 @@ def _id(*parts: object) -> str:
 
 
 def _like(frame: Any, rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Return rows as a data frame of the library that `frame` is of."""
+    """Return the rows as a data frame of the same library as `frame`."""
     import narwhals.stable.v1 as nw
 
     columns = {name: [row[name] for row in rows] for name in FIELDS}
     if any(isinstance(value, str) for value in columns["labels"]):
-        columns["labels"] = [str(value) for value in columns["labels"]]  # one type a column
+        columns["labels"] = [str(value) for value in columns["labels"]]  # one type per column
     backend = nw.get_native_namespace(as_narwhals(frame))
     return nw.to_native(nw.from_dict(columns, backend=backend))

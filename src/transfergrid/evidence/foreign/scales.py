@@ -1,7 +1,7 @@
-"""In which unit the scores of a table are: points, shares of 1, or one of their own.
+"""The unit of a table's scores: points, shares of 1, or a unit of their own.
 
-Nothing is guessed that a wrong guess would turn into a verdict: what could be either is refused,
-and `--unit` says it.
+A unit is never guessed where a wrong guess would change a verdict: an ambiguous unit is refused,
+and the user states it with `--unit`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.metrics import SHARES
 
 LOW, HIGH = 1.0, 5.0
-"""An arm that lies wholly up to the one is on another scale than one wholly from the other on, or
-nearly everything separates them."""
+"""If all scores of one arm are at most `LOW` and all of another are above `HIGH`, they have
+different units, or nearly everything separates them."""
 NEAR = 1.25
-"""A run is a slip of its unit if, in per cent, it would lie within this factor of its arm."""
+"""A run has the wrong unit if, converted to per cent, it would lie within this factor of its
+arm."""
 
 
 def scales_of(
     runs: Sequence[Run], columns: TableColumns
 ) -> tuple[dict[str, float], str, frozenset[str]]:
-    """Return by what each target's scores are multiplied to be a result's, and how they are read.
+    """Return each target's factor from scores to results, how scores are read, and parts.
 
-    And the targets whose scores are parts of a whole for sure: no gain goes beyond it. Each target
-    is read by itself: a table may hold one in per cent and another in shares of 1.
+    Parts are the targets whose scores are certainly parts of a whole, which no gain can exceed.
+    Each target is read by itself: a table may have one target in per cent and another in shares of
+    1.
 
     Raises:
-        BadInputError: the unit of a target is not clear, or not the one that was said.
+        BadInputError: the unit of a target is ambiguous, or not the one that was stated.
     """
     by_target: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -40,7 +42,7 @@ def scales_of(
         if target and target not in by_target:
             raise BadInputError(f"--unit {target}={columns.units[target]}: no such target")
     units = {target: _unit(there, columns) for target, there in by_target.items()}
-    unit = 0.01 if columns.metric in SHARES else 1.0  # results in shares lie in 0 to 1
+    unit = 0.01 if columns.metric in SHARES else 1.0  # results in shares range from 0 to 1
     scales = {t: unit * (100.0 if found == SHARE else 1.0) for t, found in units.items()}
     scored = {target for target, there in by_target.items() if _scored(there)}
     parts = frozenset(t for t, there in by_target.items() if _is_part(there, units[t], columns))
@@ -48,7 +50,7 @@ def scales_of(
 
 
 def _is_part(runs: Sequence[Run], unit: str, columns: TableColumns) -> bool:
-    """Return whether scores are shares or per cent, and no points of any other kind."""
+    """Return whether scores are certainly shares or per cent, and not some other points."""
     written = all(run.percent for run, _ in _scored(runs))
     said = columns.unit_of(runs[0].scale) == PERCENT
     return unit == SHARE or (unit == PERCENT and (written or said))
@@ -59,7 +61,7 @@ def _scored(runs: Sequence[Run]) -> list[tuple[Run, float]]:
 
 
 def _unit(runs: Sequence[Run], columns: TableColumns) -> str:
-    """Return the unit of a target's scores, as it was said or as it is clear."""
+    """Return the unit of a target's scores, as stated or as inferred."""
     said = columns.unit_of(runs[0].scale)
     scored = _scored(runs)
     if said is not None:
@@ -78,7 +80,7 @@ def _unit(runs: Sequence[Run], columns: TableColumns) -> str:
 
 
 def _check_said(scored: Sequence[tuple[Run, float]], unit: str) -> None:
-    """Refuse scores that cannot be in the unit that was said."""
+    """Raise `BadInputError` if a score is impossible in the stated unit."""
     most = {SHARE: 1.0, PERCENT: 100.0, PLAIN: float("inf")}[unit]
     for run, score in scored:
         if abs(score) > most or (run.percent and unit != PERCENT):
@@ -96,7 +98,7 @@ def _unclear(scored: Sequence[tuple[Run, float]], what: str) -> BadInputError:
 
 
 def _read_as(units: dict[str, str]) -> str:
-    """Say which targets are read in which unit; nothing where there is no score."""
+    """Return a note on the units in which targets are read; empty if there is no score."""
     of = {unit: [target for target, found in units.items() if found == unit] for unit in
           (SHARE, PERCENT, PLAIN)}  # fmt: skip
     plain = "in a unit of their own" + (f" on {', '.join(of[PLAIN])}" if len(units) > 1 else "")
@@ -111,12 +113,12 @@ def _read_as(units: dict[str, str]) -> str:
 
 
 def _check_one_scale(runs: Sequence[Run]) -> None:
-    """Refuse a target some of whose scores may be shares of 1 beside others in per cent.
+    """Raise `BadInputError` if scores of a target mix shares of 1 with per cent.
 
-    That is told where no score is negative or over 100: by an arm that lies wholly up to 1 beside
-    one that lies wholly above 5, and by single runs that would lie about where the rest of their
-    arm does. In per cent so low an arm is chance among a hundred classes; it may be, and then it
-    can be said.
+    This is checked only if no score is negative or above 100. It is detected by an arm with all
+    scores up to 1 beside one with all scores above 5, and by single runs that, times 100, would lie
+    near the rest of their arm. An arm so low in per cent is chance among a hundred classes; that is
+    possible, and then the user can state it.
     """
     arms: defaultdict[object, list[tuple[Run, float]]] = defaultdict(list)
     for run, score in _scored(runs):

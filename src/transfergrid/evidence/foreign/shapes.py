@@ -1,4 +1,4 @@
-"""Tables with a column for each target, strategy or seed, brought to one run a row."""
+"""Conversion of wide tables (a column per target, strategy or seed) to one run per row."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NO_TARGET = frozenset(
         *("date", "index", "unnamed: 0", "", "run", "id"),
     }
 )
-"""Headings, in small letters, of columns that sum up or stand beside the scores."""
+"""Lowercase headings of columns that summarise the scores or accompany them."""
 
 
 def in_long_format(table: Table, columns: TableColumns) -> tuple[Table, list[str]]:
-    """Return a table of one run a row, and what was assumed to get there.
+    """Return a table with one run per row, and notes on the assumptions made.
 
     Raises:
-        BadInputError: its headings do not say what was meant.
+        BadInputError: its headings are ambiguous.
     """
     notes = []
     if columns.wide is not None:
@@ -58,7 +58,7 @@ def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
         (row, column)
         for row in range(len(table))
         for column in names
-        if not is_missing(table.columns[column][row])  # not run, or not reported
+        if not is_missing(table.columns[column][row])  # missing: not run, or not reported
     ]
     found = {column: [table.columns[column][row] for row, _ in cells] for column in fixed}
     for i, heading in enumerate(headings):
@@ -70,7 +70,7 @@ def _long(table: Table, columns: TableColumns, wide: Wide) -> tuple[Table, str]:
 
 
 def _scores(table: Table, columns: TableColumns, wide: Wide) -> list[str]:
-    """Return the columns that hold scores."""
+    """Return the columns with scores."""
     named = {columns.name_of(name) for name in (*REQUIRED, *OPTIONAL) if name not in wide.levels}
     free = [column for column in table.columns if column not in named]
     found = [column for column in free if wide.holds(column)]
@@ -88,7 +88,7 @@ def _scores(table: Table, columns: TableColumns, wide: Wide) -> list[str]:
 
 
 def _is_odd(column: str, table: Table) -> bool:
-    """Return whether a column hardly holds the scores of what its heading names."""
+    """Return whether a column is unlikely to hold scores of what its heading names."""
     return column.strip().lower() in NO_TARGET or _is_text(table.columns[column])
 
 
@@ -99,7 +99,7 @@ def _is_text(values: list[Any]) -> bool:
 
 
 def _levels(column: str, table: Table, wide: Wide) -> list[str]:
-    """Return the headings of a column, from above."""
+    """Return the headings of a column, from top to bottom."""
     levels = column.split(BETWEEN) if len(wide.levels) > 1 else [column]
     if len(levels) != len(wide.levels):
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""Tables of results made elsewhere: their rows, with values that are read and not guessed."""
+"""Foreign tables of results: their rows, with values parsed strictly and never guessed."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ WAYS_OUT = {
     "--wide seed if each has a column; --fill seed=0 if each arm ran once",
     "score": "--column score=NAME names it; --wide target, strategy or seed if there are several",
 }
-"""How a table without such a column may yet be read."""
+"""Advice on how to read a table without the required column."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row, its values read."""
+    """One row with its values parsed."""
 
     place: str
-    """Where it stands, for errors."""
+    """The row's place in the table, for error messages."""
     source: str | None
     architecture: str | None
     strategy: str
@@ -45,11 +45,11 @@ class Run:
     labels: Labels
     seed: int
     score: float | None
-    """As it stands in the table; None for a run that failed."""
+    """The score as in the table; None for a failed run."""
     percent: bool = False
-    """Whether the score is written with a sign of per cent."""
+    """Whether the score has a per cent sign."""
     scale: str = ""
-    """The target that its scores share a unit with, where that is not `target` itself."""
+    """The target with which its score shares a unit, if that is not `target` itself."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Runs:
 
     runs: list[Run]
     has: frozenset[str]
-    """Which of the optional columns there are."""
+    """The optional columns that the table has."""
     notes: list[str]
 
 
 def runs_of(table: Table, columns: TableColumns) -> Runs:
-    """Read every row.
+    """Return all rows, parsed.
 
     Raises:
         BadInputError: a column is missing, or a value makes no sense; the line is named.
@@ -109,7 +109,7 @@ def _present(table: Table, columns: TableColumns) -> frozenset[str]:
             rest = f" (it has {', '.join(known)})" if near.endswith("?") else ""
             way = f"; {WAYS_OUT[name]}" if column == name else ""
             raise BadInputError(f"{table.name} has no column {column!r}{near}{rest}{way}")
-    for name in OPTIONAL:  # one that was renamed is wanted
+    for name in OPTIONAL:  # a renamed column is required
         column = columns.name_of(name)
         if column != name and column not in known:
             raise BadInputError(
@@ -139,7 +139,7 @@ def _notes(
 
 
 def _seeds(table: Table, columns: TableColumns) -> tuple[list[int], bool]:
-    """Return each row's seed as a number, and whether they are names that were numbered."""
+    """Return each row's seed as a number, and whether seeds are names that were numbered."""
     values: Sequence[Any] = table.columns[columns.name_of("seed")]
     missing = next((row for row, value in enumerate(values) if is_missing(value)), None)
     if missing is not None:

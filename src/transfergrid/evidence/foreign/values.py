@@ -1,4 +1,4 @@
-"""What stands in a field of a table of results: a name, a number of labels, a score."""
+"""Parsing of the fields of a table: a name, a number of labels, a score."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from transfergrid.records.files.whole import whole_number
 MISSING = frozenset(
     {"", "nan", "+nan", "-nan", "<na>", "na", "n/a", "null", "none", "nat", "-", "–", "—"}
 )
-"""How tables spell that there is no value, in small letters."""
+"""Lowercase spellings of a missing value."""
 ALL = frozenset({"all", "full"})
-"""How tables spell that every label was used."""
+"""Lowercase spellings for "all labels were used"."""
 _MEAN = re.compile(
     r"(?P<mean>[-+]?[\d.]+(?:e[-+]?\d+)?)\s*%?\s*(?:±|\+/?-|\\pm|\$\\pm\$|\()\s*[\d.]+\s*%?\s*\)?",
     re.IGNORECASE,
@@ -28,29 +28,29 @@ _COMMA = re.compile(r"[-+]?\d+,\d+\s*%?")
 
 @dataclass(frozen=True)
 class Score:
-    """A score as it stands in a table."""
+    """A score as written in a table."""
 
     value: float | None
-    """None for a run that failed."""
+    """None for a failed run."""
     percent: bool = False
-    """Whether it is written with a sign of per cent."""
+    """Whether it has a per cent sign."""
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a table's value stands for none."""
+    """Return whether a table's value means that it is missing."""
     return value is None or str(value).strip().lower() in MISSING
 
 
 def name_in(value: Any) -> str | None:
-    """Return a name as a reader sees it; None where there is none."""
+    """Return a name as a reader sees it; None if it is missing."""
     return None if is_missing(value) else seen(str(value)) or None
 
 
 def needed(value: Any, column: str, place: str) -> str:
-    """Return a name that must be there.
+    """Return a name that must not be missing.
 
     Raises:
-        BadInputError: there is none.
+        BadInputError: it is missing.
     """
     name = name_in(value)
     if name is None:
@@ -62,7 +62,7 @@ def labels_in(value: Any, place: str, labels_are: str) -> Labels:
     """Return a label budget.
 
     Raises:
-        BadInputError: it is no whole number, nor all.
+        BadInputError: it is neither a whole number nor all.
     """
     text = str(value).strip().lower()
     if text in ALL or text.replace(" ", "") == "100%":
@@ -83,12 +83,12 @@ def score_in(value: Any, place: str, means: bool) -> Score:
     """Return a score.
 
     Args:
-        value: as it stands in the table.
-        place: for errors.
-        means: whether of "71.2 ± 0.4" the mean is meant.
+        value: the field of the table.
+        place: the row's place, for error messages.
+        means: whether to read "71.2 ± 0.4" as its mean.
 
     Raises:
-        BadInputError: it is no number; what is known to help is named.
+        BadInputError: it is not a number; the message suggests known remedies.
     """
     if is_missing(value):
         return Score(None)

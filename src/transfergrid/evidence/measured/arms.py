@@ -1,4 +1,4 @@
-"""Arms: the cells that differ in nothing but their seed, and what they are called."""
+"""Arms: cells that differ in nothing but their seed, and the names of arms."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from transfergrid.records.metrics import CLASSES, NUMBERS, is_of_numbers
 from transfergrid.records.points import points
 
 CLASSICAL = {CLASSES: "logistic_regression", NUMBERS: "ridge_regression"}
-"""The strategies whose arm shows what the target's labels give without any deep learning."""
+"""The strategies that show what the target's labels achieve without deep learning, by task."""
 
 UNTUNED = "untuned"
-"""What an arm without a search is called beside the same one with a search."""
+"""The name of an arm without a search, beside the same arm with a search."""
 
 Key = tuple[Parts, Labels]
 
 
 def key_of(cell: AnyCell) -> Key:
-    """Return what the cells of its arm have in common."""
+    """Return the key that all cells of an arm share."""
     return cell.parts, cell.labels
 
 
@@ -36,14 +36,14 @@ def grouped(cells: Iterable[Cell]) -> dict[Key, list[Cell]]:
 
 
 def labels_order(labels: Labels) -> float:
-    """Return a sort key under which 0, 2, 20 and all stand in this order."""
+    """Return a sort key that orders label budgets as 0, 2, 20, all."""
     return float("inf") if labels == "all" else labels
 
 
 def valid_scores(cells: Iterable[AnyCell]) -> list[float]:
-    """Return the scores that there are, in points."""
+    """Return the valid scores, in points."""
     scored = [cell for cell in cells if cell.score is not None]
-    metrics = {id(cell.metric): cell.metric for cell in scored}  # mostly one, of many cells
+    metrics = {id(cell.metric): cell.metric for cell in scored}  # mostly one for all cells
     if len(metrics) > 1:
         return [points(cell.metric) * (cell.score or 0.0) for cell in scored]
     worth = points(scored[0].metric) if scored else 1.0
@@ -60,11 +60,12 @@ Shown = tuple[str | None, str | None, str, str]  # source, architecture, strateg
 
 
 def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
-    """Return what each row is called: names, told apart by a digest where two parts share one.
+    """Return the display names of each row, with a digest where two parts share a name.
 
-    A strategy is told apart within a training: for images it may have another rate than for texts.
-    Where there are cells of several protocols, the targets of the earlier ones bear theirs, as in
-    "digits#p1": digests are of one protocol, and names are told apart within it.
+    Strategies are distinguished within one training: for images a strategy may have another
+    learning rate than for texts. If there are cells of several protocols, the targets of earlier
+    ones show theirs, as in "digits#p1": digests belong to one protocol, so names are distinguished
+    within it.
     """
     newest = max((cells[0].protocol for cells in groups.values()), default=0)
     used: defaultdict[tuple[Any, ...], set[str | None]] = defaultdict(set)
@@ -94,7 +95,7 @@ def display_names(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[Key, Shown]:
 
 def _labelled(parts: Parts, cell: AnyCell) -> list[tuple[tuple[Any, ...], str | None]]:
     names, protocol = cell.names, cell.protocol
-    return [  # strategies take different parts of one source: it is told apart within a strategy
+    return [  # strategies use different parts of a source: it is distinguished within a strategy
         (("source", names.source, names.architecture, parts.strategy), parts.source),
         (("strategy", names.strategy, names.training, protocol), parts.strategy),
         (("target", names.target, protocol), parts.target),
@@ -106,12 +107,12 @@ def _told_apart(
     names: Mapping[Key, str | None],
     digests: Mapping[Key, str | None],
 ) -> dict[Key, Shown]:
-    """Add a part to the strategy where rows differ in it, and in nothing else shown.
+    """Append a part's name to the strategy where rows differ only in this part.
 
     Args:
-        shown: what each row is called.
-        names: of the part, by row.
-        digests: likewise; they are shown where the names tell rows no better.
+        shown: the display names of each row.
+        names: the part's name, by row.
+        digests: the part's digest, by row; shown where names do not distinguish the rows.
     """
     alike: defaultdict[tuple[Any, ...], list[Key]] = defaultdict(list)
     for key, called in shown.items():
@@ -128,9 +129,10 @@ def _told_apart(
 
 
 def baselines_of(cells: Sequence[Cell], by_id: Mapping[str, Cell]) -> list[Cell]:
-    """Return the primary baselines that are there, of one config: that of the newest of them.
+    """Return the done primary baselines of one config: that of the newest of them.
 
-    A baseline whose config was changed between two runs would else be averaged with its past.
+    Otherwise a baseline whose config was changed between two runs would be averaged with its older
+    version.
     """
     named = [cell.baseline.id for cell in cells if cell.baseline]
     there = [by_id[identity] for identity in named if identity in by_id]
@@ -139,7 +141,7 @@ def baselines_of(cells: Sequence[Cell], by_id: Mapping[str, Cell]) -> list[Cell]
 
 
 def classical_means(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[tuple[str, Labels], float]:
-    """Return the classical learner's mean score by target (digest) and label budget."""
+    """Return the classical learner's mean score by target digest and label budget."""
     return {
         (parts.target, labels): mean
         for (parts, labels), cells in groups.items()
@@ -148,7 +150,7 @@ def classical_means(groups: Mapping[Key, Sequence[AnyCell]]) -> dict[tuple[str, 
 
 
 def worse_than_classical(metric: str) -> str:
-    """Say that an arm does worse than a classical learner on the target's labels alone."""
+    """Return the words for an arm that is worse than a classical learner on the target's labels."""
     if is_of_numbers(metric):
         return f"does worse than {CLASSICAL[NUMBERS]}"
     return f"scores below {CLASSICAL[CLASSES]}"
@@ -157,7 +159,7 @@ def worse_than_classical(metric: str) -> str:
 def without_network(
     groups: Mapping[Key, Sequence[AnyCell]],
 ) -> dict[tuple[str, Labels], tuple[tuple[str, float], ...]]:
-    """Return by target and labels the mean scores of the arms that need no network, by strategy."""
+    """Return, by target and labels, the mean scores of arms without a network, by strategy."""
     found: defaultdict[tuple[str, Labels], list[tuple[str, float]]] = defaultdict(list)
     used = {cell.baseline.id for cells in groups.values() for cell in cells if cell.baseline}
     for (parts, labels), cells in groups.items():

@@ -20,30 +20,30 @@ from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.origins import is_placebo
 
 PLACEBO = "placebo"
-"""The baseline that is no strategy: the same arm from a source that knows nothing."""
+"""The name of the baseline that is not a strategy: the same arm with an uninformative source."""
 
 
 PLAIN = "full_finetuning"
-"""The strategy that every other one should be worth more than, from the same source."""
+"""The strategy that every other one, from the same source, should beat."""
 
 
 def exploratory(cells: Iterable[Cell]) -> list[str]:
-    """Return the names of all exploratory baselines that cells have, the placebo's if any is."""
+    """Return the names of the cells' exploratory baselines, including "placebo" if there is one."""
     listed = list(cells)
     names = {other.name for cell in listed for other in cell.exploratory}
     return sorted(names | ({PLACEBO} if any(map(_is_placebo, listed)) else set()))
 
 
 def over(records: Iterable[Cell], name: str) -> list[Cell]:
-    """Return the cells as compared with the exploratory baseline of this name, where they have it.
+    """Return the cells, compared with the exploratory baseline of this name if they have one.
 
-    It may be any strategy that is there: a cell that names it as none of its baselines is compared
-    with that strategy's cell of the same source, architecture and seed block. "placebo" is the cell
-    of the same strategy, architecture and seed block whose source is a placebo: what is gained over
-    it is knowledge. Cells that have no such baseline are compared with nothing.
+    The name may be any strategy in the results: a cell that does not name it as a baseline is
+    compared with that strategy's cell of the same source, architecture and seed block. "placebo" is
+    the cell of the same strategy, architecture and seed block whose source is a placebo: a gain
+    over it is due to knowledge. Cells without such a baseline are compared with nothing.
 
     Raises:
-        BadInputError: none of them does.
+        BadInputError: no cell has such a baseline.
     """
     cells = list(records)
     primary = {cell.baseline.name for cell in cells if cell.baseline}
@@ -61,14 +61,14 @@ def over(records: Iterable[Cell], name: str) -> list[Cell]:
 
 
 def strategies_with_source(cells: Iterable[AnyCell]) -> set[str]:
-    """Return the strategies by which a source was adapted: any can stand in for a baseline."""
+    """Return the strategies that adapted a source: each can serve as a baseline."""
     return {cell.names.strategy for cell in cells if cell.names.source}
 
 
 def _same_source(
     cell: AnyCell, name: str, there: Mapping[tuple[Any, ...], list[AnyCell]]
 ) -> Reference | None:
-    """Return the cell of another strategy that shares all else with this one."""
+    """Return the only cell of strategy `name` that shares everything else with this cell."""
     if cell.names.source is None or cell.names.strategy == name:
         return None
     found = there.get(_but_strategy(cell), [])
@@ -78,7 +78,7 @@ def _same_source(
 
 
 def _but_strategy(cell: AnyCell) -> tuple[Any, ...]:
-    """Stand for what strategies share; they take different parts of a source, so by its name."""
+    """Return the key that strategies share; by the source's name, as they use different parts."""
     names, parts = cell.names, cell.parts
     return names.source, names.architecture, parts.target, parts.training, cell.labels, cell.seed
 
@@ -88,7 +88,7 @@ def _named(cell: AnyCell, name: str) -> Reference | None:
 
 
 def _placebos(cells: Iterable[AnyCell]) -> dict[tuple[Any, ...], AnyCell]:
-    """Return placebos by what they share with the cells that they stand for, the first by name."""
+    """Return placebos by the key that they share with real arms; the first name wins."""
     by_name = sorted(filter(_is_placebo, cells), key=lambda cell: cell.names.source or "")
     return {_but_source(cell): cell for cell in reversed(by_name)}
 
@@ -111,7 +111,7 @@ def _is_placebo(cell: AnyCell) -> bool:
 
 
 def by_group(records: Iterable[Result], read: Read) -> Iterator[tuple[str, list[Result], Read]]:
-    """Yield each group of test items with the cells as scored on it alone, in order of name.
+    """Yield each group of test items, by name, with the cells as scored on this group alone.
 
     Raises:
         BadInputError: no cell's target has groups.
@@ -129,7 +129,7 @@ def by_group(records: Iterable[Result], read: Read) -> Iterator[tuple[str, list[
 
 
 def places_of(groups: NDArray[np.str_]) -> dict[str, NDArray[np.int64]]:
-    """Return where the items of each group stand, given the group (n,) of each item."""
+    """Return the indices of each group's items, given the group (n,) of each item."""
     names, of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     places = np.split(np.argsort(of, kind="stable"), np.cumsum(sizes)[:-1])
     return {str(name): found for name, found in zip(names, places, strict=False)}
@@ -140,7 +140,7 @@ def _read_rows(read: Read, rows: Mapping[str, NDArray[np.int64]], identity: str)
 
 
 def _groups(cell: Result, read: Read) -> NDArray[np.str_]:
-    """Return the group of each test item, (n,), or of none."""
+    """Return the group of each test item (n,); empty if there are no groups."""
     try:
         groups = read(cell.id).groups
     except BadInputError:
@@ -149,10 +149,10 @@ def _groups(cell: Result, read: Read) -> NDArray[np.str_]:
 
 
 def _only(said: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    """Return the predictions of one group: what was said of it is of nothing but this group."""
+    """Return the predictions on one group's items, without the group names."""
     return said.only(rows)._replace(groups=None)
 
 
 def _restricted(cell: Result, said: Predictions) -> Result:
-    """Return the cell with the deciding metric of these test items as its score."""
+    """Return the cell, with its score recomputed from these predictions."""
     return replace(cell, score=value_of(cell.metric.name, said))

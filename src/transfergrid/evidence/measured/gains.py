@@ -33,7 +33,7 @@ from transfergrid.records.points import oriented, points
 
 
 def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Cell]]:
-    """Return the (arm, baseline) cells in which both have a valid score, ordered by seed."""
+    """Return the (arm, baseline) pairs of cells that both have a valid score, ordered by seed."""
     there = {base.id: base for base in baseline if base.score is not None}
     pairs: list[tuple[Cell, Cell]] = []
     for cell in sorted(arm, key=attrgetter("seed", "id")):
@@ -49,7 +49,7 @@ def paired(arm: Iterable[Cell], baseline: Iterable[Cell]) -> list[tuple[Cell, Ce
 
 
 def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]:
-    """Return the gain (blocks,) of each pair of valid scores, in points, more is better."""
+    """Return the gain of each pair of valid scores (blocks,), in points; more is better."""
     arm, base = (np.array([cell.score for cell in side]) for side in zip(*pairs, strict=True))
     if arm.dtype == object or base.dtype == object:
         raise ValueError("a cell has no valid score")
@@ -58,10 +58,11 @@ def block_gains(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> NDArray[np.float64]
 
 
 def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
-    """Return the power of two beside the scores, by which errors of numbers are divided.
+    """Return a power of two near the largest score, to divide errors by; 1 for other metrics.
 
-    What is rounding, and no spread, is told of numbers around 1: squared errors of labels in
-    millionths would else all be rounding. A power of two changes no digit. Other metrics have 1.
+    The thresholds that tell rounding errors from real variation assume numbers around 1. The
+    squared errors of labels in millionths would all pass as rounding errors without this division.
+    Dividing by a power of two changes no digit.
     """
     metric = pairs[0][0].metric.name
     if metric not in ERRORS or not is_of_numbers(metric):
@@ -70,7 +71,7 @@ def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
 
 
 def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Estimate:
-    """Estimate the mean gain of one or more pairs, over seeds and, where known, test items."""
+    """Estimate the mean gain of one or more pairs, over seeds and, if known, over test items."""
     size = magnitude(pairs)
     return _estimated(pairs, read, size).times(size)
 
@@ -91,14 +92,15 @@ def _estimated(
             by_item /= size
             return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
         return _resampled(gains, pairs, read)
-    except BadInputError:  # a block without predictions, or of other items: they do not cross
+    except BadInputError:  # a block has no predictions, or other items: they do not cross
         return over_blocks(gains)
 
 
 def why_uncrossed(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> str:
-    """Return why the test items of these pairs do not cross with their seeds.
+    """Return why the gains of these pairs cannot be estimated over test items crossed with seeds.
 
-    Empty where nothing is amiss: no cell has kept its predictions, or the metric does not allow it.
+    Empty if nothing is wrong: they can, no cell has kept its predictions, or the metric does not
+    allow it.
     """
     cells = [cell for pair in pairs for cell in pair]
     lost = sum(not _has_predictions(cell, read) for cell in cells)
@@ -133,9 +135,10 @@ def _score(cell: AnyCell) -> float:
 
 
 def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
-    """Return whether predictions tell what was recorded.
+    """Return whether the scores computed from the predictions equal the recorded scores.
 
-    They do not where an older version scored otherwise: an interval would be of another metric.
+    They differ if an older version computed the score differently. The interval would then be about
+    another metric.
     """
     cells = [cell for pair in pairs for cell in pair]
     told = [value_of(cell.metric.name, read(cell.id)) for cell in cells]
@@ -146,7 +149,7 @@ def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
 def _resampled(
     gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
 ) -> Estimate:
-    """Estimate the mean gain in a metric that is no mean over items, by resampling these."""
+    """Estimate the mean gain in a metric that is not a mean over items, by resampling the items."""
     said = [(read(cell.id), read(base.id)) for cell, base in pairs]
     if not shared_items([packed(side) for pair in said for side in pair]):
         return over_blocks(gains)

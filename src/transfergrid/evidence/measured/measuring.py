@@ -1,6 +1,7 @@
-"""Arms as they were measured: their scores, and their gains where they are compared.
+"""The measurements of each arm: its scores, and its gains over the baseline where it has one.
 
-Nothing is decided here, and no interval is corrected: verdicts take a whole family, see `judging`.
+Nothing is decided here, and no interval is corrected for multiple comparisons: verdicts are decided
+for a whole family at once, see `judging`.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ def measure(
     failures: Iterable[Result] = (),
     remarks: Mapping[Key, Remarks] | None = None,
 ) -> list[Verdict]:
-    """Return every arm that has a done cell, be it compared with anything: the table of gains.
+    """Return a row for every arm with a done cell, with or without a baseline: the table of gains.
 
-    Ordered by target, labels, baseline (none first) and gain.
+    Sorted by target, labels, baseline (arms without one come first) and gain.
 
     Args:
         results: done cells, of any number of studies.
-        read: gives a cell's predictions, for intervals that cover the test items.
-        failures: failed cells, counted in the arms that they would have joined.
-        remarks: what records tell of an arm's data.
+        read: returns a cell's predictions; with it, intervals also cover the choice of test items.
+        failures: failed cells; each is counted in the arm that it belongs to.
+        remarks: what the records say about an arm's data.
     """
     if read and not isinstance(read, Outcomes):
-        read = lru_cache(maxsize=256)(read)  # a baseline serves many arms
+        read = lru_cache(maxsize=256)(read)  # many arms share one baseline
     measured, told = Measured(list(results), list(failures), read), remarks or {}
     rows = [
         measured.verdict(arm).but(remarks=told.get(arm.key, Remarks())) for arm in measured.arms()
@@ -76,18 +77,19 @@ class Comparison:
     key: Key
     cells: list[Result]
     baseline: str
-    """What tables call it."""
+    """The baseline's name in tables."""
     reference: str
-    """What the cells call it."""
+    """The baseline's name in the cells."""
     pairs: list[tuple[Result, Result]]
     baselines: list[Result]
     read: Read | None
     fallen: Mapping[str, float]
-    """The runs that fell; see there."""
+    """The runs whose score fell far below the other seeds of their arm, by id; see
+    `verdicts.fallen`."""
 
     @property
     def family(self) -> Family:
-        """What it is corrected with."""
+        """The family of comparisons that this one is corrected together with."""
         return Family(self.key[0].target, self.key[1], self.reference, self.kind)
 
     @property
@@ -97,19 +99,20 @@ class Comparison:
 
     @cached_property
     def gains(self) -> NDArray[np.float64]:
-        """The gain of each block, in points."""
+        """The gain of each seed block, in points."""
         return block_gains(self.pairs) if self.pairs else np.empty(0)
 
     @property
     def shape(self) -> NDArray[np.float64]:
-        """The gains beside the size of the scores: how they lie, whatever the labels' unit."""
+        """The gains divided by the magnitude of the scores, so that their unit does not matter."""
         return self.gains / magnitude(self.pairs) if self.pairs else self.gains
 
     @cached_property
     def estimate(self) -> Estimate:
-        """The mean gain with its error; without a pair it is of nothing.
+        """The mean gain with its standard error; NaN without error if there is no pair.
 
-        Of deterministic models it speaks of new test items alone.
+        If the models are deterministic, the estimate holds for new test items only (its scope says
+        so).
         """
         if not self.pairs:
             return Estimate(float("nan"), None, None, THIS_MODEL, 0)
@@ -119,12 +122,12 @@ class Comparison:
 
     @property
     def is_constant(self) -> bool:
-        """Whether all of several seeds have the same gain."""
+        """Whether there are several seeds and all have the same gain."""
         return is_constant(self.shape)
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether each side scores the same in all of several seeds."""
+        """Whether there are several seeds and each side has the same score in all of them."""
         sides = ([cell.score or 0.0 for cell in side] for side in zip(*self.pairs, strict=True))
         if not self.pairs:
             return False
@@ -137,7 +140,10 @@ class Comparison:
         return tuple(cell.seed for cell, _ in self.pairs)
 
     def without_flagged(self) -> Comparison:
-        """Return it less the pairs with a run that is flagged or fell, be there others or not."""
+        """Return the comparison without the pairs that contain a flagged or fallen run.
+
+        It may have no pair left.
+        """
         rest = [pair for pair in self.pairs if not any(map(self._is_flagged, pair))]
         return replace(self, pairs=rest) if len(rest) < len(self.pairs) else self
 
@@ -146,7 +152,7 @@ class Comparison:
 
 
 class Measured:
-    """All results, grouped by arm and found by identity."""
+    """All results, grouped by arm and indexed by cell id."""
 
     def __init__(self, results: list[Result], failures: list[Result], read: Read | None) -> None:
         self.read = read
@@ -160,18 +166,18 @@ class Measured:
         self.fallen = fallen(self.groups)
         self.collapsed = frozenset(cell.id for cell in results if cell.collapsed)
         self.underfit = frozenset(cell.id for cell in results if cell.underfit)
-        self.code_now = cache(known_as)  # looked for once a class, not once a cell
+        self.code_now = cache(known_as)  # looked up once per class, not per cell
         self._baselines: dict[tuple[str, ...], list[Result]] = {}
         self.used = {cell.baseline.id for cell in results if cell.baseline}
 
     def arms(self) -> Iterator[Comparison]:
-        """Yield each arm of which anything is done, with all its cells."""
+        """Yield each arm that has a done cell, with all its cells."""
         for key, cells in self.groups.items():
             compared = self._compared(key)
             yield replace(compared, cells=cells) if compared else self._comparison(key, cells)
 
     def comparisons(self) -> Iterator[Comparison]:
-        """Yield each arm that names a baseline, be it one of which nothing is done."""
+        """Yield each arm that names a baseline, even if it has no done cell."""
         return filter(None, map(self._compared, self.groups.keys() | self.failed.keys()))
 
     def _compared(self, key: Key) -> Comparison | None:
@@ -193,21 +199,24 @@ class Measured:
         return Comparison(key, cells, name, asked, pairs, list(there), self.read, self.fallen)
 
     def _there(self, cells: Sequence[Result]) -> list[Result]:
-        """Return the primary baselines that are there, looked for once for dozens of arms."""
+        """Return the done primary baselines of these cells; cached, as many arms share them."""
         named = tuple([cell.baseline.id for cell in cells if cell.baseline])
         if named not in self._baselines:
             self._baselines[named] = arms.baselines_of(cells, self.by_id)
         return self._baselines[named]
 
     def _baseline_parts(self, cells: Sequence[Result]) -> object:
-        """Return the parts of an arm that is named as its own baseline, which is no comparison."""
+        """Return the parts of an arm that names itself as its baseline; None if it does not.
+
+        Such an arm is not compared.
+        """
         for cell in cells:
             if cell.baseline and cell.baseline.id == cell.id:
                 return cell.parts
         return None
 
     def verdict(self, arm: Comparison) -> Verdict:
-        """Put together what is known of an arm before anything is decided."""
+        """Return the arm's measurements as a verdict on which nothing is decided yet."""
         key, cells, pairs, estimate = arm.key, arm.cells, arm.pairs, arm.estimate
         source, architecture, strategy, target = self.names[key]
         low, high = estimate.interval()
@@ -278,7 +287,7 @@ class Measured:
         )
 
     def _stale(self, cells: Sequence[Result]) -> int:
-        """Return how many are stale, told once for all that have the same code."""
+        """Return how many cells are stale, checked once for all cells with the same code."""
         codes: dict[tuple[str, str | None], list[Result]] = {}
         for cell in cells:
             codes.setdefault((cell.code, cell.strategy_class), []).append(cell)
@@ -286,13 +295,13 @@ class Measured:
 
 
 def _count(cells: Iterable[Result], marked: Set[str]) -> int:
-    """Return how many of the cells are among those, which mostly are none."""
+    """Return how many of the cells are marked; mostly no cell is marked."""
     return sum(cell.id in marked for cell in cells) if marked else 0
 
 
 @lru_cache(maxsize=65_536)
 def _sd(scores: tuple[float, ...]) -> float:
-    """Return what is the same over each baseline, and takes long to compute without rounding."""
+    """Return the standard deviation; cached, as it is slow and every baseline asks for it again."""
     return statistics.stdev(scores)
 
 
@@ -303,7 +312,7 @@ def _family(target: str, arm: Comparison) -> str:
 
 
 def _trials(cells: Sequence[Result]) -> int:
-    """Return how many settings a cell tried, the most of any: 1 where nothing was searched."""
+    """Return the largest number of settings that a cell tried; 1 if nothing was searched."""
     return max((cell.trials or 1 for cell in cells), default=1)
 
 
@@ -315,6 +324,6 @@ def _validation(cells: Sequence[Result]) -> float | None:
 
 
 def _seconds(cells: Sequence[Result]) -> float | None:
-    """Return the mean time of a cell, without that of making its source: that is done once."""
+    """Return a cell's mean time in seconds, without training the source, which is done once."""
     known = [c.seconds - (c.source_seconds or 0.0) for c in cells if c.seconds is not None]
     return max(statistics.fmean(known), 0.0) if known else None

@@ -1,4 +1,4 @@
-"""Which test items a cell got right, read as cheaply as they are kept."""
+"""Which test items a cell got right, read without opening its predictions where possible."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from transfergrid.records.files.arrays import Packed, Predictions, packed
 
 Read = Callable[[str], Predictions]
-"""Gives a cell's per-example predictions by its id; raises `BadInputError` if there are none."""
+"""Returns a cell's per-example predictions by its id; raises `BadInputError` if there are none."""
 
 
 class Outcomes:
-    """Predictions by cell, of which the right and wrong ones may be known without opening them.
+    """The predictions of cells; which items were right may be known without opening them.
 
     Args:
-        read: opens a cell's predictions.
-        known: what an index holds of them.
+        read: returns a cell's predictions.
+        known: by cell id, the packed outcomes from the index.
     """
 
     def __init__(self, read: Read, known: Mapping[str, Packed] | None = None) -> None:
@@ -31,12 +31,12 @@ class Outcomes:
         """Return a cell's predictions.
 
         Raises:
-            BadInputError: they were not kept.
+            BadInputError: the predictions were not kept.
         """
         return self._read(identity)
 
     def under(self, names: Mapping[str, str]) -> Outcomes:
-        """Return the same outcomes, which cells have under further names too: new name to cell."""
+        """Return the same outcomes with aliases for cells: `names` maps each new name to a cell."""
         again = {new: self._known[cell] for new, cell in names.items() if cell in self._known}
         return Outcomes(lambda name: self._read(names.get(name, name)), {**self._known, **again})
 
@@ -50,19 +50,19 @@ class Outcomes:
         return packed(self._read(identity)) if known is None else known
 
     def rights(self, cells: Sequence[str]) -> list[Packed]:
-        """Return `right` of several cells, which mostly are known: dozens of each arm are asked."""
+        """Return `right` of several cells; fast, as dozens of cells of each arm are asked for."""
         found = [*map(self._known.get, cells)]
         return [one or self.right(cell) for one, cell in zip(found, cells, strict=True)]
 
     def clusters(self, identity: str) -> NDArray[np.int32] | None:
-        """See `clusters`; one cell's predictions are opened for all that share its test items."""
+        """Return `clusters` of a cell; reads one cell's predictions for all with the same items."""
         name = self.right(identity).clusters
         if name not in self._clusters:
             self._clusters[name] = self._read(identity).dependent()
         return self._clusters[name]
 
     def labels(self, identity: str) -> NDArray[Any]:
-        """See `labels`; likewise."""
+        """Return `labels` of a cell; opens one cell's predictions for all that share its items."""
         name = self.right(identity).items
         if name not in self._labels:
             self._labels[name] = self._read(identity).labels
@@ -70,7 +70,7 @@ class Outcomes:
 
 
 def right(read: Read, identity: str) -> Packed:
-    """Return which items a cell got right, opening its predictions only where that is needed.
+    """Return which items a cell got right, opening its predictions only if necessary.
 
     Raises:
         BadInputError: its predictions were not kept.
@@ -86,7 +86,7 @@ def rights(read: Read, cells: Sequence[str]) -> list[Packed]:
 
 
 def clusters(read: Read, identity: str) -> NDArray[np.int32] | None:
-    """Return the cluster (n,) of each test item of a cell; None where they are independent.
+    """Return the cluster (n,) of each test item of a cell; None if the items are independent.
 
     Raises:
         BadInputError: its predictions were not kept.
@@ -106,6 +106,6 @@ def labels(read: Read, identity: str) -> NDArray[Any]:
 
 
 def shared_items(cells: Sequence[Packed]) -> bool:
-    """Return whether cells were tested on the same items, which depend on each other alike."""
+    """Return whether the cells were tested on the same items, in the same clusters."""
     items, clusters = {cell.items for cell in cells}, {cell.clusters for cell in cells}
     return len(items) <= 1 and len(clusters) <= 1

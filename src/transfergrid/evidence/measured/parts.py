@@ -1,4 +1,4 @@
-"""Gains within classes or groups of the test items: harm hides there while the mean looks fine."""
+"""Gains within classes or groups of the test items, where harm can hide behind a good mean."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ def part_gains(
     rules: Rules | None = None,
     level: float | None = None,
 ) -> list[Verdict]:
-    """Return the verdict within each class or group, ordered by gain, the most harmed first.
+    """Return the verdict within each class or group, sorted by gain, the most harmed first.
 
-    `group` names the part, `items` counts it. Gains are in accuracy, of a class in its recall; of
-    numbers in the metric, on the items of a group. The parts of one comparison are a family of
-    their own: p values are corrected over them.
+    In a returned verdict `group` is the part's name and `items` its number of items. In
+    classification the gain is in accuracy (within a class this is its recall), in regression in the
+    metric on the items of a group. The parts of one comparison form a family: their p values are
+    corrected together.
 
     Args:
-        verdict: of the comparison.
-        read: gives a cell's predictions.
-        by: "class", or "group" as the target names them.
-        classes: their names in label order; numbers where there are none.
-        rules: as declared.
-        level: the error that all parts together may make; by default `rules.alpha`.
+        verdict: the verdict of the comparison.
+        read: returns a cell's predictions.
+        by: "class", or "group" for the groups that the target defines.
+        classes: the class names in label order; a class without a name is shown by its number.
+        rules: the declared rules.
+        level: the error rate of all parts together; by default `rules.alpha`.
 
     Raises:
         BadInputError: predictions were not kept, the blocks were not tested on the same items, or
@@ -66,13 +67,13 @@ def part_gains(
 
 
 class _Inside(NamedTuple):
-    """What was measured on the items of a part."""
+    """The measurements on the items of one part."""
 
     items: int
     mean: float
     baseline_mean: float
     gains: NDArray[np.float64]
-    """(blocks,)."""
+    """(blocks,), the gain of each block."""
     estimate: Estimate
 
 
@@ -83,7 +84,7 @@ def _inside(
     places: Sequence[NDArray[np.int64]],
     clusters: NDArray[np.int32] | None,
 ) -> list[_Inside]:
-    """Measure each part, given where its items stand; those of one size all at once."""
+    """Return each part's measurements, given its item indices; parts of equal size in one batch."""
     found: dict[int, _Inside] = {}
     for size in dict.fromkeys(map(len, places)):
         alike = [i for i, rows in enumerate(places) if len(rows) == size]
@@ -103,14 +104,14 @@ def _inside(
 
 
 def _taken(values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the values (blocks, items) of items (parts, n) as (parts, blocks, n)."""
+    """Return `values` (blocks, items) at the indices `rows` (parts, n): (parts, blocks, n)."""
     return values.T[rows].transpose(0, 2, 1)
 
 
 def _clusters_of(
     clusters: NDArray[np.int32] | None, rows: NDArray[np.int64]
 ) -> NDArray[np.int32] | None:
-    """Return the clusters of some items, counted anew from 0; None where they are independent."""
+    """Return the clusters of some items, renumbered from 0; None if the items are independent."""
     if clusters is None:
         return None
     names, of = np.unique(clusters[rows], return_inverse=True)
@@ -141,7 +142,7 @@ def _part(whole: Verdict, name: str, one: _Inside, decision: Decision) -> Verdic
 
 
 def _by_item(metric: str, by: By) -> str:
-    """Return the metric that parts are scored by, which is a mean over items."""
+    """Return the metric for scoring parts, which is a mean over items."""
     if kind_of(metric) == CLUSTERS:
         raise BadInputError(
             f"{metric} is of clusters, of which none is right or wrong by itself: "
@@ -162,7 +163,7 @@ def _by_item(metric: str, by: By) -> str:
 
 
 def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]:
-    """Return the score of each item by each cell (blocks, items): per cent right, or errors."""
+    """Return each cell's score on each item (blocks, items): 0 or 100 per cent, or errors."""
     if not cells:
         raise BadInputError("nothing to take apart: no seed in which both arms have a score")
     scores = scores_by_item(cells, metric, read).astype(np.float64)
@@ -172,7 +173,7 @@ def _items(cells: Sequence[str], read: Read, metric: str) -> NDArray[np.float64]
 def _places(
     read: Read, cell: str, by: By, classes: Sequence[str]
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int32] | None]:
-    """Return where the items of each part stand, and what items depend on."""
+    """Return the item indices of each part, and the cluster of each item (None if independent)."""
     if by == "group":
         said = read(cell)
         if said.groups is None:

@@ -1,4 +1,4 @@
-"""What the cells of an arm remark about their data, brought together."""
+"""Notes on the data of an arm, merged from its cells."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from transfergrid.records.record import Data, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Remarks:
-    """What records alone tell of an arm's data."""
+    """The notes on an arm's data, which only records contain."""
 
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Classes with fewer labels than asked for: (asked, fewest got)."""
+    """Classes with fewer labels than requested: (requested, fewest got)."""
     cut_texts: int = 0
-    """Texts of the target that were longer than the model takes, and so were cut."""
+    """Number of the target's texts that were truncated because they were longer than the model's
+    input."""
     copies: dict[str, int] = field(default_factory=dict)
-    """Test examples with copies in what was learned from; see `copy_counts`."""
+    """Counts of test examples with copies in the training data; see `copy_counts`."""
     no_validation: str | None = None
-    """Why nothing validated, where labels were enough for it: the last step was kept."""
+    """Why there was no validation although there were enough labels for it: the last step was
+    kept."""
     untested: tuple[str, ...] = ()
-    """Classes that no test example is of: what is a mean over classes leaves them out."""
+    """Classes without any test example: means over classes leave them out."""
     pair: str = ""
-    """What is odd about the pair of source domain and target, such as "partial"."""
+    """The special relation of source domain and target, if any, such as "partial"."""
 
     @classmethod
     def of(cls, cells: Sequence[Data]) -> Remarks:
-        """Bring together what the data of one arm's cells tell."""
+        """Return the merged notes of one arm's cells."""
         return cls(
             short=short_classes(cells),
             cut_texts=_cut_texts(cells),
@@ -42,13 +44,13 @@ class Remarks:
 
 
 def by_arm(cells: Iterable[Cell]) -> dict[Key, Remarks]:
-    """Return what the cells of each arm remark; arms of which none does are left out."""
+    """Return the notes on each arm; arms without any note are left out."""
     telling = [cell for cell in cells if data_of(cell) is not _NO_DATA]
     return {key: Remarks.of(list(map(data_of, arm))) for key, arm in grouped(telling).items()}
 
 
 def data_of(cell: AnyCell) -> Data:
-    """Return what is told of a cell's data, of a result as far as it is remarked on."""
+    """Return a cell's notes on its data; of a result, those that the index keeps."""
     return cell.data if isinstance(cell, Record) else remarked(cell.remarks)
 
 
@@ -56,7 +58,7 @@ _NO_DATA = remarked("")
 
 
 def short_classes(cells: Sequence[Data]) -> dict[str, tuple[int, int]]:
-    """Return the classes with fewer labels than asked for: (asked, fewest got)."""
+    """Return the classes with fewer labels than requested: (requested, fewest got)."""
     short: dict[str, tuple[int, int]] = {}
     for data in cells:
         for name, (asked, got) in data.short.items():
@@ -65,39 +67,40 @@ def short_classes(cells: Sequence[Data]) -> dict[str, tuple[int, int]]:
 
 
 def labels_got(cells: Sequence[AnyCell]) -> tuple[int, int] | None:
-    """Return the fewest and most labels that a class got; None if that is what was asked for."""
+    """Return the fewest and most labels that a class got; None if that is what was requested."""
     found = [cell.labels_got for cell in cells if cell.labels_got]
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
 def seen_in(cells: Sequence[AnyCell]) -> tuple[str, ...]:
-    """Return the datasets that hold the target and that the source was trained on."""
+    """Return the datasets that contain the target and that the source was trained on."""
     return tuple(dict.fromkeys(name for cell in cells for name in cell.flags.contaminated_by))
 
 
 def _cut_texts(cells: Sequence[Data]) -> int:
-    """Return how many texts of the target the model was shown in part only."""
+    """Return how many texts of the target were truncated."""
     found = [data.notes.get("cut_texts") or {} for data in cells]
     return max((sum(counts.values()) for counts in found), default=0)
 
 
 def _no_validation(cells: Sequence[Data]) -> str | None:
-    """Return why nothing validated in some of the cells, though labels were enough; else None."""
+    """Return why some cells had no validation although labels were enough; else None."""
     found = (data.notes.get("no_validation") for data in cells)
     return next((str(reason) for reason in found if reason), None)
 
 
 def _untested(cells: Sequence[Data]) -> tuple[str, ...]:
-    """Return the classes that no test example is of."""
+    """Return the classes without any test example."""
     found = (data.notes.get("untested") or () for data in cells)
     return tuple(dict.fromkeys(str(name) for names in found for name in names))
 
 
 def copy_counts(cells: Sequence[Data]) -> dict[str, int]:
-    """Return how many test examples have copies in what was learned from; empty if none has.
+    """Return how many test examples have copies in the training data; empty if none has.
 
-    Keys: "test" examples there are, "exact" and "near" copies in the pool, pool examples
-    "dropped", and the same of the source domain as "source_exact" and so on.
+    Keys: "test", the number of test examples; "exact" and "near", their copies in the pool;
+    "dropped", the pool examples dropped; and the same for the source domain as "source_exact" and
+    so on.
     """
     counts: dict[str, int] = {}
     for data in cells:
@@ -110,5 +113,5 @@ def copy_counts(cells: Sequence[Data]) -> dict[str, int]:
 
 
 def _pair(cells: Sequence[Data]) -> str:
-    """Return what is odd about the pair of the cells' source domain and target."""
+    """Return the special relation of the cells' source domain and target; empty if none."""
     return next((data.pair.told for data in cells if data.pair is not None), "")

@@ -1,4 +1,4 @@
-"""Lean results: what verdicts are made of, a hundred thousand of them in little memory."""
+"""Lightweight results, the input of verdicts: a hundred thousand of them need little memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CONSTANT = "majority"
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """One scored run: a done cell of a ledger, or a line of a table made elsewhere.
+    """One scored run: a done cell of a ledger, or a row of a foreign table.
 
-    Its fields mean what they mean in a `Record`.
+    The fields mean the same as in a `Record`.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Result:
     labels: Labels
     seed: int
     protocol: int = PROTOCOL
-    """What its identity and the digests of its parts are made by."""
+    """The version of the rules by which its id and the digests of its parts are made."""
     score: float | None
     metric: Metric = field(default_factory=Metric)
     baseline: Reference | None = None
@@ -43,9 +43,9 @@ class Result:
     ece: float | None = None
     """Expected calibration error on the test items."""
     floor: float | None = None
-    """Of numbers: what telling the mean of the test labels would score; None where unknown."""
+    """In regression: the score of predicting the mean of the test labels; None if unknown."""
     classes: int = 0
-    """Of the target; 0 where it has none, or nobody says."""
+    """The target's number of classes; 0 if it has none, or it is unknown."""
     one_checkpoint: bool = False
     placebo: bool = False
     seconds: float | None = None
@@ -57,11 +57,11 @@ class Result:
     code: str = ""
     labels_got: tuple[int, int] | None = None
     trials: int | None = None
-    """Settings that it tried; None for a cell that has one."""
+    """The number of settings that it tried; None for a cell that did not search."""
     strategy_class: str | None = None
     finished: str | None = None
     remarks: str = ""
-    """What tables remark on its data; see `index.remarked`."""
+    """Serialised notes on its data, shown in tables; see `index.remarked`."""
 
     @property
     def bears_flag(self) -> bool:
@@ -70,32 +70,32 @@ class Result:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it says one thing of all examples, which it is not made to do."""
+        """Whether it predicts the same for all examples, and is not the strategy made to do so."""
         return self.flags.collapsed and self.names.strategy != CONSTANT
 
     @property
     def underfit(self) -> bool:
-        """Whether it has not learned its own training examples, which it is made to do."""
+        """Whether it failed to learn its own training examples; never true of `majority`."""
         return self.flags.underfit and self.names.strategy != CONSTANT
 
     def is_stale(self, code_now: Callable[[str], Set[str]]) -> bool:
-        """Return whether the strategy's code is known, and another one now.
+        """Return whether the strategy's code is known and differs from the code of this result.
 
         Args:
-            code_now: returns the fingerprints of a class's code by its dotted path; none where it
-                is not known.
+            code_now: returns the code fingerprints of a class by its dotted path; empty if the
+                class is not known.
         """
         now = code_now(self.strategy_class) if self.strategy_class else ()
         return bool(now) and self.code not in now
 
 
 Cell = TypeVar("Cell", Result, Record)
-"""Either of them, the same in and out."""
+"""A result or a record: the same type in and out."""
 AnyCell = Result | Record
 
 
 def references(cell: AnyCell) -> tuple[Reference, ...]:
-    """Return what a cell may be compared with, its primary baseline first."""
+    """Return the baselines of a cell, the primary one first."""
     return (*((cell.baseline,) if cell.baseline else ()), *cell.exploratory)
 
 
@@ -110,11 +110,11 @@ COLUMNS = (
     *("collapsed", "underfit", "contaminated_by", "fewest_labels", "most_labels"),
     *("right", "items_n", "items", "clusters"),
 )
-"""Columns of an index that results are made of; the first are fields of the same name."""
+"""The index columns that results are built from; the first ones are fields of the same name."""
 
 
 def results_of(ledger: Ledger) -> tuple[list[Result], Outcomes]:
-    """Return the done cells of a ledger, ordered by id, and what they said of the test items.
+    """Return a ledger's done cells, sorted by id, and their outcomes on the test items.
 
     Raises:
         BadInputError: there is no ledger here.
@@ -129,18 +129,18 @@ def results_of(ledger: Ledger) -> tuple[list[Result], Outcomes]:
 
 
 def result_of(record: Record) -> Result:
-    """Return what verdicts need of a record, be it one that has failed."""
+    """Return the result of a record, also of a failed one."""
     flat = columns(Indexed(record, 0, None))
     return _result(tuple(flat[name] for name in COLUMNS))[0]
 
 
 def results_from(records: Iterable[Record]) -> list[Result]:
-    """Return what verdicts need of these records."""
+    """Return the results of these records."""
     return [result_of(record) for record in records]
 
 
 def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
-    """Return what a row of `COLUMNS` holds; written out, for there are a hundred thousand."""
+    """Return the contents of a row of `COLUMNS`; unrolled for speed, as rows are many."""
     identity, protocol, seed, score, train_score, validation_score, ece, floor, *rest = row
     classes, one_checkpoint, placebo, seconds, source_seconds, study, code, *rest = rest
     strategy_class, finished, trials, remarks, trained, flops, seconds_forward, *rest = rest
@@ -183,7 +183,8 @@ def _result(row: tuple[Any, ...]) -> tuple[Result, Packed | None]:
     return result, None if bits is None else Packed(bits, items_n, items, clusters or "")
 
 
-# What thousands of cells share is made once: so memory stays small and hashes are quick.
+# Objects that thousands of cells share are created once (interned), to save memory and make hashing
+# fast.
 
 
 @lru_cache(maxsize=100_000)
@@ -195,7 +196,7 @@ def shared_names(
     training: str | None = None,
     tuning: str | None = None,
 ) -> Names:
-    """Return names, each of them once."""
+    """Return the names, interned."""
     return Names(
         strategy=strategy,
         target=target,
@@ -214,13 +215,13 @@ def shared_parts(
     training: str | None = None,
     tuning: str | None = None,
 ) -> Parts:
-    """Return the digests of parts, likewise."""
+    """Return the digests of the parts, interned."""
     return Parts(strategy=strategy, target=target, source=source, training=training, tuning=tuning)
 
 
 @lru_cache(maxsize=1_000)
 def shared_metric(name: str, higher_is_better: bool) -> Metric:
-    """Return a metric, likewise."""
+    """Return the metric, interned."""
     return Metric(name=name, higher_is_better=higher_is_better)
 
 
@@ -241,5 +242,5 @@ def _flags(collapsed: bool, underfit: bool, contaminated_by: str) -> Flags:
 
 
 def _listed(text: str) -> Sequence[Any]:
-    """Return what a column's JSON holds: of most cells nothing."""
+    """Return a column's parsed JSON; it is mostly empty."""
     return () if text == "[]" else json.loads(text)

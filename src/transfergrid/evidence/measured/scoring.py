@@ -1,7 +1,8 @@
-"""What the evidence knows of metrics: their unit, and how resampled test sets score.
+"""Metrics as the evidence computes them: from predictions, and on resampled test sets.
 
-The scores of a record come from torchmetrics; those here agree with them, but take a resample of
-the test items as a weight per item, so that many resamples are scored at once, without torch.
+The scores of a record come from torchmetrics. The functions here agree with them, but represent a
+resample of the test items by a weight per item, so that many resamples are scored at once, without
+torch.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from transfergrid.records.files.arrays import Predictions, unpacked
 from transfergrid.records.metrics import is_of_numbers
 
 Weights = NDArray[np.float32]
-"""(items, resamples): how often each resample holds each item."""
+"""(items, resamples): how often each item occurs in each resample."""
 Weighted = Callable[[Predictions, Weights], NDArray[np.float64]]
 
 RESAMPLES = 300  # the standard error of a standard error is then 4 %
-MOST_ITEMS = 4_000  # resampled; of more items the variance follows from 1/N
-FEWEST_CLUSTERS = 50  # resampled, however many items they have
+MOST_ITEMS = 4_000  # resampled; with more items the variance is scaled by 1/N
+FEWEST_CLUSTERS = 50  # at least so many are resampled, whatever their size
 BINS = 15
 _WIDTH = float(np.float32(1 / BINS))
 EDGES = np.array(
     [i * _WIDTH if 2 * i <= BINS else 1 - (BINS - i) * _WIDTH for i in range(BINS + 1)], np.float32
 )
-"""Of bins of equal width: to the last bit those of PyTorch's linspace."""
+"""The edges of bins of equal width, bit by bit those of PyTorch's linspace."""
 
 
 def balanced_accuracy(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return the mean recall (resamples,) of the classes that a resample holds."""
+    """Return the mean recall (resamples,) over the classes that occur in a resample."""
     classes = said.probabilities.shape[1]
     there = _sums(said.labels, weights, classes)
     hits = _sums(said.labels, weights * said.correct()[:, None], classes)
@@ -55,10 +56,10 @@ def macro_f1(said: Predictions, weights: Weights) -> NDArray[np.float64]:
 
 
 def auroc(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return the area under the ROC curve (resamples,), one class against the rest, macro.
+    """Return the area under the ROC curve (resamples,), one class against the rest, macro-averaged.
 
-    A class that a resample lacks, or has nothing beside, has no area and is left out of the mean;
-    a resample without any area has NaN.
+    A class that does not occur in a resample, or is the only one, has no area and is left out of
+    the mean. A resample in which no class has an area gets NaN.
     """
     classes = range(said.probabilities.shape[1])
     areas = np.stack([_area(said.probabilities[:, c], said.labels == c, weights) for c in classes])
@@ -70,19 +71,19 @@ def auroc(said: Predictions, weights: Weights) -> NDArray[np.float64]:
 def ece(said: Predictions, weights: Weights) -> NDArray[np.float64]:
     """Return the expected calibration error (resamples,): L1, 15 bins of equal width."""
     confidence = said.probabilities.max(axis=1)
-    bins = np.digitize(confidence, EDGES) - 1  # a confidence of 1 has a bin of its own
+    bins = np.digitize(confidence, EDGES) - 1  # a confidence of 1 gets its own bin
     gaps = _sums(bins, weights * (said.correct() - confidence)[:, None], BINS + 1)
     return np.asarray(np.abs(gaps).sum(axis=0) / weights.sum(axis=0, dtype=np.float64))
 
 
 def r2(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return the explained share of variance (resamples,), the mean over outputs.
+    """Return the coefficient of determination (resamples,), the mean over outputs.
 
-    NaN for a resample in which the labels of an output are all alike.
+    NaN for a resample in which all labels of an output are equal.
     """
     labels, weights = _rows(said.labels), weights.astype(np.float64)
     items = weights.sum(axis=0)
-    labels = labels - labels.mean(axis=0)  # what large numbers have in common loses digits
+    labels = labels - labels.mean(axis=0)  # centred, as large numbers lose digits
     squares = (_rows(said.values) - _rows(said.labels)) ** 2
     found = []
     for column in range(labels.shape[1]):
@@ -96,13 +97,14 @@ def r2(said: Predictions, weights: Weights) -> NDArray[np.float64]:
 
 
 def rmse(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return the root of the mean squared error (resamples,), of several outputs of their mean."""
+    """Return the root of the mean squared error (resamples,), which is a mean over outputs too."""
     weights = weights.astype(np.float64)
     return np.asarray(np.sqrt(squared_errors(said) @ weights / weights.sum(axis=0)))
 
 
 ALIKE = 1e-12
-"""Share of all items' squared distances that a resample's must exceed to be any."""
+"""The share of the total sum of squares that a resample's must exceed; below, its labels count as
+equal."""
 
 
 def _rows(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -127,7 +129,7 @@ def _entropy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def nmi(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return 2 I / (H + H') (resamples,) of classes and clusters; 1 where there is one of both."""
+    """Return 2 I / (H + H') (resamples,) of classes and clusters; 1 if there is one of each."""
     table = _table(said, weights)
     own, found = _entropy(table.sum(axis=1)), _entropy(table.sum(axis=0))
     both = own + found
@@ -136,7 +138,7 @@ def nmi(said: Predictions, weights: Weights) -> NDArray[np.float64]:
 
 
 def ari(said: Predictions, weights: Weights) -> NDArray[np.float64]:
-    """Return the adjusted Rand index (resamples,): pairs that agree, above chance; 0 below it."""
+    """Return the adjusted Rand index (resamples,): agreement of pairs above chance; at least 0."""
 
     def pairs(counts: NDArray[np.float64]) -> NDArray[np.float64]:
         flat = counts.reshape(-1, counts.shape[-1])
@@ -176,43 +178,43 @@ RESAMPLED: dict[str, Weighted] = {
     "ari": ari,
     "rmse": rmse,
 }
-"""Metrics that are no mean over items."""
+"""The metrics that are not a mean over items."""
 BY_ITEM = "accuracy"
-"""The metric that is one, of items that are right or wrong."""
+"""The metric that is a mean over items that are right or wrong."""
 ERRORS: dict[str, Callable[[Predictions], NDArray[np.float64]]] = {
     "loss": item_losses,
     "mse": squared_errors,
     "mae": absolute_errors,
 }
-"""The others that are."""
+"""The metrics that are a mean over items' errors."""
 KNOWN = frozenset({BY_ITEM, *RESAMPLED, *ERRORS})
-"""Metrics that predictions tell."""
+"""The metrics that can be computed from predictions."""
 LEAST = 1e-12
-"""A probability is not taken to be less: the loss of one item is at most 27.6 nats."""
+"""The smallest probability used: so the loss of one item is at most 27.6 nats."""
 
 
 def tells(metric: str, said: Predictions) -> bool:
-    """Return whether a metric is of what these predictions say: classes, or numbers."""
+    """Return whether a metric fits these predictions: both are of classes, or both of numbers."""
     return metric in KNOWN and is_of_numbers(metric) == said.of_numbers
 
 
 def check_tells(metric: str, said: Predictions) -> None:
-    """Raise `BadInputError` unless a metric is of what these predictions say."""
+    """Raise `BadInputError` unless a metric fits these predictions."""
     if not tells(metric, said):
         raise BadInputError(f"{metric} is not of what was predicted")
 
 
 def errors_by_item(metric: str, said: Predictions) -> NDArray[np.float64]:
-    """Return the error of each item (n,) by one of `ERRORS`; raises as `value_of` does."""
+    """Return the error of each item (n,) in a metric of `ERRORS`; raises as `value_of` does."""
     check_tells(metric, said)
     return ERRORS[metric](said)
 
 
 def scores_by_item(cells: Sequence[str], metric: str, read: Read) -> NDArray[Any]:
-    """Return by cell and test item whether it was right, or one of `ERRORS` (cells, items).
+    """Return whether each cell was right on each item, or its error there (cells, items).
 
     Raises:
-        BadInputError: predictions were not kept, or are not of the same items in the same order.
+        BadInputError: predictions were not kept, or are not on the same items in the same order.
     """
     found = rights(read, cells)
     if not shared_items(found):
@@ -223,12 +225,12 @@ def scores_by_item(cells: Sequence[str], metric: str, read: Read) -> NDArray[Any
 
 
 def value_of(metric: str, said: Predictions) -> float | None:
-    """Return one of `KNOWN` metrics, in its own unit; None where it is not defined.
+    """Return a metric of `KNOWN` in its own unit; None if it is undefined.
 
-    The same as a record's, which are computed with torch.
+    The value equals that of a record, which is computed with torch.
 
     Raises:
-        BadInputError: it is of classes, and numbers were predicted, or the other way round.
+        BadInputError: the metric is for classes and the predictions are numbers, or the reverse.
     """
     if metric in ERRORS:
         return float(errors_by_item(metric, said).mean())
@@ -245,14 +247,16 @@ def item_variances(
     metric: str,
     clusters: NDArray[np.int32] | None = None,
 ) -> ItemVariances | None:
-    """Return the variances that test items give the gains, by a paired bootstrap.
+    """Return the variances of the gains due to the test items, by a paired bootstrap.
 
-    Each resample holds the same items for both arms of all blocks. The draws are always the same.
+    Each resample contains the same items for both arms of all blocks. The resamples are drawn with
+    a fixed seed.
 
     Args:
-        pairs: predictions of the arm and of its baseline in each block, on the same items.
+        pairs: in each block the predictions of the arm and of its baseline, on the same items.
         metric: one of `RESAMPLED`.
-        clusters: (items,), from 0 on, of items that depend on each other: these are drawn, whole.
+        clusters: (items,), numbered from 0; items of one cluster depend on each other, so whole
+            clusters are drawn.
 
     Returns:
         None if the metric is not defined on enough resamples.
@@ -275,7 +279,7 @@ def item_variances(
 def _gain_in_each(
     pair: tuple[Predictions, Predictions], metric: str, kept: NDArray[np.int64], weights: Weights
 ) -> NDArray[np.float64]:
-    """Return the arm's score less the baseline's (resamples,)."""
+    """Return the arm's score minus the baseline's (resamples,)."""
     arm, baseline = (
         RESAMPLED[metric](Predictions(side.probabilities[kept], side.labels[kept]), weights)
         for side in pair
@@ -284,10 +288,10 @@ def _gain_in_each(
 
 
 def _kept(drawn: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the items to resample: all of them, or those of as many clusters as are affordable.
+    """Return the indices of the items to resample: all, or those of as many clusters as affordable.
 
     Args:
-        drawn: (items,) what each item is drawn with, from 0 on.
+        drawn: (items,), the unit that each item is drawn with, numbered from 0.
     """
     if len(drawn) <= MOST_ITEMS:
         return np.arange(len(drawn))
@@ -310,7 +314,7 @@ def _resamples(n_items: int) -> Weights:
 
 
 def _sums(groups: NDArray[np.int64], values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Return the sums (n, resamples) of the values (items, resamples) in each group of items."""
+    """Return the sums (n, resamples) of the values (items, resamples) over each group of items."""
     member = np.arange(n)[:, None] == groups
     return np.asarray(member.astype(np.float32) @ values)
 
@@ -318,7 +322,10 @@ def _sums(groups: NDArray[np.int64], values: NDArray[np.float32], n: int) -> NDA
 def _area(
     scores: NDArray[np.float32], positive: NDArray[np.bool_], weights: Weights
 ) -> NDArray[np.float64]:
-    """Return the share of (positive, negative) pairs in order, ties half, or NaN (resamples,)."""
+    """Return the share of (positive, negative) pairs ranked right (resamples,); ties count half.
+
+    NaN without any pair.
+    """
     order = np.argsort(scores[~positive], kind="stable")
     negatives, below = scores[~positive][order], weights[~positive][order]
     under = np.concatenate([np.zeros_like(weights[:1]), below.cumsum(axis=0)])
@@ -331,5 +338,5 @@ def _area(
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    """Return part / whole, NaN where there is nothing to take a part of."""
+    """Return part / whole; NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))

@@ -1,9 +1,9 @@
-"""Which cells are meant: `--where 'target=digits labels=2,20 source!=placebo seed<3'`.
+"""Selection of cells: `--where 'target=digits labels=2,20 source!=placebo seed<3'`.
 
-Conditions stand side by side and all must hold. `=` and `!=` take a list of names, with `*` and `?`
-as in file names; `<`, `<=`, `>` and `>=` compare labels and seeds, where `all` labels are the most.
-`none` is an arm's missing source, `true` and `false` are for collapsed and underfit runs. An `and`
-between conditions changes nothing.
+Conditions are separated by spaces and all must hold. `=` and `!=` take a list of names, with the
+wildcards `*` and `?`; `<`, `<=`, `>` and `>=` compare labels and seeds, where `all` labels are the
+largest number. `none` selects arms without a source; `true` and `false` are the values of collapsed
+and underfit. The word `and` between conditions is ignored.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Condition:
     values: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it as it is typed."""
+        """Return the condition as the user types it."""
         return f"{self.key}{self.operator}{','.join(self.values)}"
 
     def holds(self, cell: Any) -> bool:
-        """Return whether a cell, a result, a row or a verdict meets it."""
+        """Return whether a cell, a result, a row or a verdict meets the condition."""
         known = _value(cell, self.key)
         if self.operator in _ORDERS:
             return _ORDERS[self.operator](_number(known), _number(self.values[0]))
@@ -58,7 +58,7 @@ class Condition:
         return found is (self.operator == "=")
 
     def unmatched(self, cells: Sequence[Any]) -> str | None:
-        """Return a value, or the whole condition, that no cell has."""
+        """Return a value, or the whole condition, that matches no cell; None if all match."""
         if self.operator in _ORDERS:
             return None if any(map(self.holds, cells)) else str(self)
         known = {_value(cell, self.key) for cell in cells}
@@ -67,38 +67,38 @@ class Condition:
 
 @dataclass(frozen=True)
 class Where:
-    """Conditions that must all hold; without any, every cell is meant."""
+    """Conditions that must all hold; without any, every cell is selected."""
 
     conditions: tuple[Condition, ...] = ()
 
     @classmethod
     def parse(cls, text: str | None, keys: Sequence[str] = KEYS) -> Where:
-        """Read conditions as they are typed.
+        """Return the conditions that the user typed.
 
         Args:
-            text: what follows `--where`.
-            keys: those that there are of what is selected.
+            text: the argument of `--where`.
+            keys: the keys that the selected things have.
 
         Raises:
-            BadInputError: a condition cannot be read, or its key is unknown.
+            BadInputError: a condition cannot be parsed, or its key is unknown.
         """
         tight = re.sub(rf"\s*({_OPERATOR})\s*", r"\1", (text or "").strip())
         words = re.sub(r"\s*,\s*", ",", tight).split()
         return cls(tuple(_condition(word, keys) for word in words if word.lower() != "and"))
 
     def of_runs(self) -> Where:
-        """Return the conditions that single runs meet or not: on seed, study and flags."""
+        """Return the conditions on single runs: on seed, study and flags."""
         return Where(tuple(c for c in self.conditions if c.key in OF_RUNS))
 
     def of_arms(self) -> Where:
-        """Return the conditions that all runs of an arm meet, or none."""
+        """Return the conditions on whole arms, which all runs of an arm meet or none does."""
         return Where(tuple(c for c in self.conditions if c.key not in OF_RUNS))
 
     def keeps(self, cell: Any) -> bool:
         """Return whether a cell, a result, a row or a verdict meets all conditions.
 
         Raises:
-            BadInputError: a condition is about what this does not know, such as a row's seed.
+            BadInputError: the object lacks a condition's key, such as a row without a seed.
         """
         return all(condition.holds(cell) for condition in self.conditions)
 
@@ -106,7 +106,7 @@ class Where:
         """Return the rows or verdicts that meet all conditions, in their order.
 
         Raises:
-            BadInputError: a value is none that there is, or no row meets all of them.
+            BadInputError: a value occurs in no row, or no row meets all conditions.
         """
         listed = list(rows)
         self.check(listed)
@@ -126,13 +126,13 @@ class Where:
 
 
 def selected(cells: Iterable[Cell], where: Where) -> list[Cell]:
-    """Return the cells that are meant and, as baselines and nothing more, those that they name.
+    """Return the selected cells, and the baselines that they name, as baselines only.
 
-    A cell that is kept as a baseline alone has no baseline itself: so it is no arm of its own, and
-    enlarges no family.
+    A cell that is kept only as a baseline loses its own baseline, so that it is not an arm itself
+    and enlarges no family.
 
     Raises:
-        BadInputError: a value is none that there is, or no cell meets all conditions.
+        BadInputError: a value occurs in no cell, or no cell meets all conditions.
     """
     listed = list(cells)
     if not where.conditions:
@@ -173,7 +173,7 @@ def _condition(word: str, keys: Sequence[str]) -> Condition:
 
 
 def _value(cell: Any, key: str) -> Any:
-    """Return what a cell, a result, a row or a verdict has under a key, as a number or text."""
+    """Return the value of a cell, result, row or verdict under a key, as a number or text."""
     holder = getattr(cell, "names", cell) if key in NAMES else cell
     holder = getattr(cell, "flags", cell) if key in FLAGS else holder
     if not hasattr(holder, key):
@@ -185,7 +185,7 @@ def _value(cell: Any, key: str) -> Any:
 
 
 def _matches(known: Any, wanted: str) -> bool:
-    """Return whether a value, or one of several, is the one wanted, by name or pattern."""
+    """Return whether a value, or one of a tuple, matches `wanted`, by name or pattern."""
     if isinstance(known, tuple):
         return any(_matches(each, wanted) for each in known or (None,))
     if known is None:
@@ -193,7 +193,7 @@ def _matches(known: Any, wanted: str) -> bool:
     if _is_number(known):
         return _read_number(wanted) == known or fnmatchcase(str(known), wanted)
     text = str(known)
-    # tables add a digest to names that two configs share: the name alone means both
+    # tables add "#digest" to a name that two configs share: the plain name selects both
     return any(fnmatchcase(name, wanted) for name in (text, text.partition("#")[0]))
 
 
@@ -214,7 +214,7 @@ def _number(value: Any) -> float:
 
 
 def _told(condition: Condition, missing: str, cells: Sequence[Any]) -> str:
-    """Say which value there is not, and which there are."""
+    """Return the message with the unknown value, and the values that there are."""
     known = set().union(*(_each(_value(cell, condition.key)) for cell in cells))
     ordered = sorted(known, key=lambda value: (value is None, _sort_key(value)))
     names = ["none" if value is None else str(value) for value in ordered]
@@ -226,7 +226,7 @@ def _told(condition: Condition, missing: str, cells: Sequence[Any]) -> str:
 
 
 def _each(value: Any) -> set[Any]:
-    """Return a value, or the several ones of a tuple; None for none."""
+    """Return the set of a value, or of a tuple's values; {None} for an empty tuple."""
     return set(value or (None,)) if isinstance(value, tuple) else {value}
 
 

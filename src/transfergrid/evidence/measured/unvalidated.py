@@ -1,4 +1,4 @@
-"""What strategies that choose something for themselves did where nothing validates."""
+"""How strategies that tune a setting themselves chose it where there is no validation part."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 
 BY = "chosen_by_"
-"""What begins the key under which a strategy tells, beside what it chose, how it chose without a
-validation part: `chosen_by_leaving_one_out`."""
+"""The prefix of the key in which a strategy records how it chose without a validation part, as in
+`chosen_by_leaving_one_out`."""
 
 
 @dataclass(frozen=True)
 class Unvalidated:
-    """A setting of a strategy, in cells of which nothing validated.
+    """A setting that a strategy chose in cells without validation.
 
     Attributes:
-        strategy: as the cells name it.
+        strategy: its name in the cells.
         setting: the strategy's argument.
-        value: its default, which was taken of several; None where it was chosen all the same.
-        by: how, in words, as in "leaving one out"; empty where the default was taken.
+        value: the default that was taken instead of choosing; None if it was chosen all the same.
+        by: how it was chosen, in words, as in "leaving one out"; empty if the default was taken.
     """
 
     strategy: str
@@ -37,23 +37,23 @@ class Unvalidated:
 
 
 Place = tuple[Labels, str]
-"""A label budget, and the target if it is one that lacks a validation part of its own."""
+"""A label budget, and the target if it is the target that lacks a validation part."""
 
 
 def unvalidated(ledger: Ledger, results: Iterable[Result]) -> dict[Place, list[Unvalidated]]:
-    """Return by place what strategies had to choose there, and what they took.
+    """Return, by place, the settings that strategies had to choose there, and their choices.
 
-    It stands in the records alone, of which one is read for each strategy at each place.
+    Only the records contain this; one record is read for each strategy at each place.
 
     Args:
-        ledger: holds the records.
-        results: of the cells that are meant.
+        ledger: the ledger with the records.
+        results: the results of the selected cells.
     """
     without = (one for one in results if one.validation_score is None)
     first = {(_place(one), one.parts.strategy): one.id for one in without}
     found: defaultdict[Place, list[Unvalidated]] = defaultdict(list)
     for (place, _), identity in first.items():
-        with suppress(BadInputError):  # its result is in an index, and stands all the same
+        with suppress(BadInputError):  # the index still has its result
             found[place] += _settings(ledger.read(identity))
     return {
         place: sorted(set(settings), key=lambda one: (one.strategy, one.setting, one.value or 0.0))
@@ -69,7 +69,7 @@ def _place(cell: Result) -> Place:
 def _settings(record: Record) -> Iterator[Unvalidated]:
     strategy, given = record.names.strategy, record.config.get("strategy") or {}
     for path in record.chosen.paths if record.chosen else ():
-        if not path.validation and given.get(path.name) is None:  # it was left to validation
+        if not path.validation and given.get(path.name) is None:  # validation was to choose it
             yield Unvalidated(strategy, path.name, path.chosen)
     ways = [key for key, is_so in record.told.items() if key.startswith(BY) and is_so is True]
     chosen = [name for name, value in record.told.items() if type(value) in (int, float)]

@@ -1,4 +1,4 @@
-"""What an arm costs whoever uses it: parameters that learn, operations and time of a prediction."""
+"""The cost of using an arm: its trainable parameters, and operations and time per prediction."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from transfergrid.evidence.measured.results import Result
 
 @dataclass(frozen=True)
 class Use:
-    """What is known of it; None where no record says."""
+    """The known costs; None if no record contains them."""
 
     trained: float | None = None
-    """Parameters that a gradient reaches."""
+    """Number of parameters that receive a gradient."""
     flops: float | None = None
-    """Floating-point operations to predict one example, of all networks that take part."""
+    """Floating-point operations to predict one example, over all networks involved."""
     seconds: float | None = None
-    """To predict one example by itself."""
+    """Seconds to predict a single example."""
 
     def __bool__(self) -> bool:
-        """Return whether anything is known."""
+        """Return whether any cost is known."""
         return self != NOTHING
 
 
@@ -29,7 +29,7 @@ NOTHING = Use()
 
 
 def use_of(cells: Sequence[Result]) -> Use:
-    """Return what runs of one arm cost: the median over them."""
+    """Return the costs of one arm: the median over its runs."""
     return _each(
         statistics.median,
         [Use(one.parameters_trained, one.flops_forward, one.seconds_forward) for one in cells],
@@ -37,7 +37,7 @@ def use_of(cells: Sequence[Result]) -> Use:
 
 
 def largest(uses: Iterable[Use]) -> Use:
-    """Return the most of each."""
+    """Return the largest value of each cost."""
     return _each(max, list(uses))
 
 

@@ -1,4 +1,4 @@
-"""Which task helps which where two are learned at once: the gain of each beside the other."""
+"""Task affinity: which task helps which when two are learned together."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from transfergrid.records.cell import Labels
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What one task gained beside another."""
+    """The gain of one task from being learned beside another."""
 
     task: str
-    """That gains or loses."""
+    """The task that gains or loses."""
     labels: Labels
-    """That it was learned from."""
+    """The labels that it was learned from."""
     beside: str
-    """The other one."""
+    """The other task."""
     beside_labels: Labels
     as_source: bool
-    """Whether the task was the source's, judged over training it alone; else it was the target."""
+    """Whether the task was the source's, compared with training on it alone; else it was the
+    target."""
     verdict: Verdict
 
 
 def affinity(bench: Bench, found: Iterable[Verdict]) -> list[Pair]:
-    """Return each task with the one that it was learned beside; chains have more than one.
+    """Return each task with the one that it was learned beside; chains with more are left out.
 
     Args:
-        bench: of the records.
-        found: what `each_task` returned of it.
+        bench: the bench with the records.
+        found: the verdicts of `each_task` on this bench.
     """
     called = {result.parts.target: result.names.target for result in bench.results}
     pairs = []

@@ -1,10 +1,10 @@
-"""What learning together gives each task: the source's, too, over training it alone.
+"""The gain of each task from joint learning; the source's task over training on it alone.
 
-The source's task is judged as if it had been the target of the cell: its score on its own test
-part, less that of `scratch` on that domain with all labels, by the same architecture, training and
-seed. Which architecture that is, with which settings, is told by the cell of `scratch` that the arm
-itself is compared with: names may be shared. All such gains on one source domain are a family of
-their own.
+The source's task is judged as if it had been the target of the cell: its score on its own test part
+minus that of `scratch` on that domain with all labels, with the same architecture, training and
+seed. The architecture and its settings are those of the `scratch` cell that the arm itself is
+compared with, as names may be shared. All such gains on one source domain form a family of their
+own.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from transfergrid.records.identity import digest
 from transfergrid.records.record import OtherTask
 
 ALONE = "alone"
-"""What such a gain is over, as the name of a baseline."""
+"""The baseline's name in such a comparison."""
 BY = "scratch"
 """The strategy that trains a task alone."""
 Key = tuple[str, str | None, str, str | None, int]
-"""Parts of target, source (of `scratch` an architecture) and strategy, name of tuning, and seed."""
+"""Digests of target, source (for `scratch` its architecture) and strategy, the tuning's name, and
+the seed."""
 
 
 def each_task(
     bench: Bench, verdicts: Iterable[Verdict], rules: RulesOf | None = None
 ) -> list[Verdict]:
-    """Return a verdict on the source's task of each arm that learned both, and on its target's.
+    """Return, for each arm that learned both tasks, a verdict on each task.
 
     Args:
-        bench: less the runs that are not meant.
-        verdicts: of it, over primary baselines: those arms that are meant.
-        rules: that they were decided by.
+        bench: the bench, without the runs that are not selected.
+        verdicts: its verdicts on the selected arms, over primary baselines.
+        rules: the rules that decided these verdicts.
     """
     told = [verdict for verdict in verdicts if _learned_both(bench, verdict)]
     meant = {cell for verdict in told for cell in verdict.cells}
@@ -66,10 +67,10 @@ def _last(others: Iterable[OtherTask]) -> list[OtherTask]:
 
 
 class Alone:
-    """The cells that trained a task alone, compared with nothing.
+    """The cells that trained on one task alone, with their own baselines removed.
 
     Args:
-        results: all that there are.
+        results: all results.
     """
 
     def __init__(self, results: Sequence[Result]) -> None:
@@ -88,7 +89,7 @@ class Alone:
                 self._own[result.parts] = own
 
     def _scratch_of(self, result: Result) -> Result | None:
-        """Return the cell of `scratch` that one is compared with, or what that is compared with."""
+        """Return the nearest `scratch` cell on the chain of baselines of a cell."""
         waiting, met = [result], {result.id}
         for one in waiting:
             below = [self._by_id.get(told.id) for told in references(one)]
@@ -100,13 +101,13 @@ class Alone:
         return None
 
     def of(self, result: Result, target: str) -> Result | None:
-        """Return the cell that trained a task as an arm's own `scratch` was trained, in its seed.
+        """Return the cell that trained on a task as the arm's own `scratch` did, in its seed.
 
-        Its training is the same part, or else one of the same name: of a large domain some examples
-        validate, and of a small one all that are held back.
+        Its training has the same digest, or else the same name: the digest may differ because a
+        large domain validates on some examples, and a small one on all that are held back.
 
         Args:
-            result: a cell that learned this task beside its own.
+            result: a cell that learned this task beside its target's.
             target: the digest of the task's domain.
         """
         own = self._own.get(result.parts)
@@ -123,7 +124,7 @@ def _key(cell: Result, target: str, seed: int) -> Key:
 
 
 def _of_sources(result: Result, others: Iterable[OtherTask], alone: Alone) -> list[Result]:
-    """Return a cell as if each of its sources had been the target, beside its own target."""
+    """Return copies of a cell, one with each source as the target, beside its own target."""
     parts, names = result.parts, result.names
     beside = digest([parts.source, parts.target, result.labels])
     found = []

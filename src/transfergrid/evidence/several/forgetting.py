@@ -1,8 +1,9 @@
-"""What a chain forgets: each earlier task's score after each link behind it, and after the target.
+"""Forgetting in a chain: each earlier task's score after each later link, and after the target.
 
-A cell scores its tasks when all of it is learned and every choice is made, with networks kept of
-each stage: no choice can depend on them. What is forgotten of a task by then is its score after
-itself less its score at that stage, paired by seed, in points; below zero it was gained.
+A cell scores its tasks only after all training and every choice, on networks kept from each stage,
+so no choice can depend on these scores. The forgetting of a task at a stage is its score right
+after it was learned minus its score at that stage, paired by seed, in points. A value below zero is
+an improvement.
 """
 
 from __future__ import annotations
@@ -20,35 +21,35 @@ from transfergrid.records.points import oriented, points
 from transfergrid.records.record import OtherTask, Record
 
 ITSELF = "itself"
-"""Stands for the stage at which a task was just learned."""
+"""The name of the stage right after the task itself was learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """How well one task of a chain is done at one stage, over the seeds of an arm."""
+    """The score of one task of a chain at one stage, over the seeds of an arm."""
 
     arm: Verdict
     task: str
     after: str
-    """What was learned last by then: `ITSELF`, another task, or the target."""
+    """What was learned last at that stage: `ITSELF`, another task, or the target."""
     n: int
-    """Seeds."""
+    """Number of seeds."""
     score: float
     """Mean test score of the task, in points."""
     forgotten: float | None
-    """Points, mean over seeds; None at the stage of the task itself."""
+    """Forgotten points, mean over seeds; None at the stage of the task itself."""
     low: float | None
-    """Lower end of the uncorrected 95 % interval over seeds, on this test part; None where all
-    seeds forget the same."""
+    """Lower end of the uncorrected 95 % interval over seeds, for this test part; None if all seeds
+    forget the same."""
     high: float | None
 
 
 def forgetting(bench: Bench, verdicts: Iterable[Verdict]) -> list[Forgotten]:
-    """Return a line for each task and stage of each chain; nothing of what learns no chain.
+    """Return one entry for each task and stage of each chain; other arms give none.
 
     Args:
-        bench: of the records.
-        verdicts: of the arms that are meant.
+        bench: the bench with the records.
+        verdicts: the verdicts on the selected arms.
     """
     called = {result.parts.target: result.names.target for result in bench.results}
     found: list[Forgotten] = []
@@ -62,7 +63,7 @@ def forgetting(bench: Bench, verdicts: Iterable[Verdict]) -> list[Forgotten]:
 def _of_arm(
     verdict: Verdict, records: Sequence[Record], called: Mapping[str, str]
 ) -> list[Forgotten]:
-    """Return the lines of one chain, task by task and then stage by stage."""
+    """Return the entries of one chain, sorted by task and then by stage."""
     by_task: defaultdict[str, defaultdict[str, dict[int, OtherTask]]]
     by_task = defaultdict(lambda: defaultdict(dict))
     for record in records:
@@ -88,7 +89,7 @@ def _score(other: OtherTask) -> float | None:
 def _named(
     part: str, stages: Mapping[str, Mapping[int, OtherTask]], called: Mapping[str, str]
 ) -> str:
-    """Return what a task is called: as a target of the ledger, or else by its records."""
+    """Return a task's name: as a target in the ledger, or else in its records."""
     return called.get(part) or next(one.name for told in stages.values() for one in told.values())
 
 
@@ -99,7 +100,7 @@ def _at(
     first: Mapping[int, OtherTask],
     told: Mapping[int, OtherTask],
 ) -> Forgotten:
-    """Return the line of one stage, given by seed the scores after the task itself and by then."""
+    """Return the entry of one stage, given by seed the first scores and those at this stage."""
     own = told is first
     seeds = [seed for seed in told if seed in first]
     metric = told[seeds[0]].metric

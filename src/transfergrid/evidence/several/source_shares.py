@@ -1,8 +1,8 @@
-"""Which of several sources hurts? Each one alone, all together, and all without it.
+"""Which of several sources hurts? Compares each alone, all together, and all without it.
 
-What a source adds to the others is the score of all less the score of all but it, paired by seed
-block. All such differences on one target and label budget are a family, and corrected together. The
-gains of a source alone, and of all, are those of the verdicts.
+The contribution of a source is the score of all sources minus the score of all but this one, paired
+by seed block. All such differences on one target and label budget form a family and are corrected
+together. The gains of a source alone, and of all, are those of the usual verdicts.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from transfergrid.records.several import (
 )
 
 BUT_ONE = "all but one"
-"""What a difference is over, as the name of a baseline."""
+"""The baseline's name in such a comparison."""
 Arm = tuple[Parts, Labels]
 
 
 @dataclass(frozen=True)
 class SourceShare:
-    """What one of several sources gives, in one strategy, on one target and label budget.
+    """The contribution of one of several sources, in one strategy, on one target and label budget.
 
     Attributes:
-        source: what it is called.
-        less: the score of all sources less that of all but it, judged; its `baseline` says which
-            these are.
-        alone: its own verdict over its primary baseline; None where there is none.
-        all: that of all sources together; likewise.
+        source: its name.
+        less: the verdict on the score of all sources minus that of all but this one; its `baseline`
+            names the others.
+        alone: the verdict on this source alone, over its primary baseline; None if there is none.
+        all: the verdict on all sources together; likewise.
     """
 
     source: str
@@ -55,7 +55,7 @@ class SourceShare:
 
 
 class _Left(NamedTuple):
-    """All sources and all but one of them, as arms."""
+    """The arms of all sources, of all but one, and of that one alone."""
 
     all: Arm
     but: Arm
@@ -64,21 +64,21 @@ class _Left(NamedTuple):
 
     @property
     def part(self) -> str:
-        """What stands for the two sources where a digest of one does."""
+        """The digest of both source sets, used in place of a source's digest."""
         return digest([self.all[0].source, self.but[0].source])
 
 
 def source_shares(
     bench: Bench, verdicts: Sequence[Verdict], rules: RulesOf | None = None
 ) -> list[SourceShare]:
-    """Return what each source adds, for every arm of several whose parts were run too.
+    """Return each source's contribution, for every arm of several sources whose subsets were run.
 
-    Of sets of sources that lie inside each other the largest is meant.
+    If the sources of one arm are a subset of another's, only the larger set is used.
 
     Args:
-        bench: less the runs that are not meant.
-        verdicts: of it, over primary baselines: those arms that are meant.
-        rules: that they were decided by.
+        bench: the bench, without the runs that are not selected.
+        verdicts: its verdicts on the selected arms, over primary baselines.
+        rules: the rules that decided these verdicts.
     """
     results: defaultdict[Arm, list[Result]] = defaultdict(list)
     for result in bench.results:
@@ -112,12 +112,12 @@ def _arm_of(verdict: Verdict) -> Arm:
 def _is_meant(
     left: _Left, results: Mapping[Arm, Sequence[Result]], meant: Mapping[Arm, Verdict]
 ) -> bool:
-    """Return whether all sources are an arm that is meant, or one that has no baseline at all."""
+    """Return whether the arm of all sources is selected, or has no baseline at all."""
     return left.all in meant or not any(cell.baseline for cell in results[left.all])
 
 
 def _lefts(records: Mapping[str, Record], results: Mapping[Arm, Sequence[Result]]) -> list[_Left]:
-    """Return all pairs of several sources and all but one of them that were run."""
+    """Return each arm of several sources with each arm that lacks one of them, if it was run."""
     found: dict[Arm, list[_Left]] = {}
     members: dict[Arm, frozenset[str]] = {}
     for arm, cells in results.items():
@@ -137,7 +137,7 @@ def _lefts(records: Mapping[str, Record], results: Mapping[Arm, Sequence[Result]
 
 
 def _lies_in(arm: Arm, other: Arm, members: Mapping[Arm, frozenset[str]]) -> bool:
-    """Return whether the sources of an arm are some of another's that is like it in all else."""
+    """Return whether an arm's sources are a proper subset of those of an otherwise equal arm."""
     alike = replace(arm[0], source=other[0].source) == other[0] and arm[1] == other[1]
     return alike and members[arm] < members[other]
 
@@ -167,7 +167,7 @@ def _judged(
     results: Mapping[Arm, Sequence[Result]],
     rules: RulesOf | None,
 ) -> list[tuple[_Left, Verdict]]:
-    """Return the verdict on each difference; cells take part under further names."""
+    """Return the verdict on each difference; for this, cells are copied under new ids."""
     cells: dict[str, Result] = {}
     again: dict[str, str] = {}
     by_part: dict[tuple[str, Arm], _Left] = {}

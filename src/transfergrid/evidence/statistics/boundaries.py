@@ -1,9 +1,10 @@
-"""Group-sequential boundaries: which level each of several looks at growing evidence may have.
+"""Group-sequential boundaries: the significance level of each of several looks at growing evidence.
 
-How much error may be spent by a look follows Lan and DeMets (1983); the p values' nominal levels
-that spend it are found by carrying on the density of what was not yet rejected (Armitage, McPherson
-and Rowe 1969). Of an error that comes of test items seeds add little evidence: with n seeds there
-is n / (1 + w n) of one seed's, w being the weight of the items.
+The error that may be spent by each look follows Lan and DeMets (1983). The nominal levels of the p
+values that spend exactly this error are found by propagating the density of the statistic that was
+not rejected yet (Armitage, McPherson and Rowe 1969). Seeds add little evidence against an error
+that is due to test items: n seeds have n / (1 + w n) times the evidence of one seed, where w is the
+weight of the items.
 """
 
 from __future__ import annotations
@@ -17,33 +18,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 FAR = 9.0
-"""A bound, in standard deviations, that nothing passes."""
+"""A bound, in standard deviations, that the statistic practically never exceeds."""
 _NOTHING = 1e-12
 RESERVE = 0.2
-"""The part of the error that is kept for seeds added after those that were declared."""
+"""The share of the error that is reserved for seeds added after the declared ones."""
 
 
 def pocock(share: float) -> float:
-    """Return the part of the error that Pocock's function spends by this share of the evidence."""
+    """Return the share of the error that Pocock's function spends by this share of the evidence."""
     return log(1 + (e - 1) * min(share, 1.0))
 
 
 def hwang_shih_decani(share: float, gamma: float = -2.0) -> float:
-    """Return the part of the error that is spent by this share (Hwang, Shih and DeCani 1990).
+    """Return the share of the error that is spent by this share (Hwang, Shih and DeCani 1990).
 
-    With γ = −2 the first looks get little, so that the last one loses little: of four looks at 3,
-    5, 10 and 20 of 20 seeds it is tested at 4.2 % where Pocock's function leaves 2.6.
+    With γ = −2 the first looks get little error, so that the last look loses little: with four
+    looks, at 3, 5, 10 and 20 of 20 seeds, the last is tested at 4.2 %, where Pocock's function
+    leaves 2.6.
     """
     return (1 - exp(-gamma * min(share, 1.0))) / (1 - exp(-gamma))
 
 
 def nominal_levels(information: Sequence[float], spent: Sequence[float]) -> list[float]:
-    """Return the two-sided level of each look, with which all err no more than what is spent.
+    """Return the two-sided level of each look such that all together err at most as often as spent.
 
     Args:
-        information: at each look, increasing, in any unit; the statistics of two looks correlate by
-            the root of the smaller over the larger.
-        spent: the error that may be made by each look, never decreasing.
+        information: at each look, increasing, in any unit. The statistics of two looks correlate by
+            the square root of the smaller information divided by the larger.
+        spent: the error that may be spent by each look (cumulative), never decreasing.
     """
     from scipy.special import ndtr, ndtri
 
@@ -78,16 +80,16 @@ class _Step(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """What was not rejected by any look up to one."""
+    """The density of the statistic on the paths that no look so far has rejected."""
 
     nodes: NDArray[np.float64]
     mass: NDArray[np.float64]
-    """The density of z at the nodes times their weights."""
+    """The density of z at the nodes, times the quadrature weights."""
     step: _Step
-    """To the next look."""
+    """The step to the next look."""
 
     def bound(self, error: float) -> float:
-        """Return the bound that so much lies beyond at the next look."""
+        """Return the bound beyond which this much probability lies at the next look."""
         from scipy.optimize import brentq
 
         if self._beyond(FAR) >= error:
@@ -109,7 +111,7 @@ class _Left(NamedTuple):
 
 
 def _simpson(bound: float, width: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return nodes between both bounds and their weights, close enough for a kernel that wide."""
+    """Return Simpson nodes between both bounds, and weights, dense enough for this kernel width."""
     half = max(int(np.ceil(bound / min(0.05, width / 6))), 1)
     nodes = np.linspace(-bound, bound, 2 * half + 1)
     weights = np.full(len(nodes), 2.0)
@@ -121,18 +123,18 @@ def _simpson(bound: float, width: float) -> tuple[NDArray[np.float64], NDArray[n
 def spent(
     n: int, declared: int, alpha: float, most: int | None = None, weight: float = 0.0
 ) -> float:
-    """Return how much error may be spent by the look at `n` seeds.
+    """Return the error that may be spent in total by the look at `n` seeds.
 
-    By the function of Hwang, Shih and DeCani up to `most` seeds, where these are declared to be the
-    last. Else by Pocock's up to `declared`, by when all but the reserve may be spent: of the
-    reserve 1 − declared/n may be spent with n seeds.
+    With `most`, the function of Hwang, Shih and DeCani is used up to that number of seeds. Without
+    it, Pocock's function is used up to `declared` seeds, by when all error except the reserve may
+    be spent. With n seeds, 1 − declared/n of the reserve may be spent.
 
     Args:
-        n: how many seeds are known.
-        declared: how many were planned.
+        n: number of known seeds.
+        declared: number of planned seeds.
         alpha: the error of all looks together.
-        most: beyond which there will be none.
-        weight: of test items, see above.
+        most: number of seeds beyond which none will be added.
+        weight: the weight w of the test items, see the module.
     """
     if most:
         last = max(most, declared)
@@ -142,7 +144,7 @@ def spent(
 
 
 def _evidence(n: int, weight: float) -> float:
-    """Return 1/SE² with n seeds, in the unit of one seed's."""
+    """Return 1/SE² with n seeds, in units proportional to the evidence of one seed."""
     return n / (1 + weight * n)
 
 
@@ -157,17 +159,18 @@ def nominal(
 ) -> float:
     """Return the two-sided level of the last of several looks.
 
-    With it, and those of the looks before it, the chance that any of them rejects without cause is
-    what may be `spent` by now. Two looks' statistics correlate at least by the root of their
-    evidence's ratio, for later seeds include the earlier ones and the test items are the same.
+    With this level, and those of the earlier looks, the probability that any look rejects a true
+    hypothesis is what may be `spent` by now. The statistics of two looks correlate at least by the
+    square root of their evidence's ratio, because later seeds include the earlier ones and the test
+    items are the same.
 
     Args:
-        seeds: of each look, ascending.
+        seeds: number of seeds at each look, ascending.
         declared: see `spent`.
         alpha: see `spent`.
         most: see `spent`.
         weight: see `spent`.
-        former: looks, the first ones, that spent by Pocock's function: no later one takes that
+        former: number of first looks that spent by Pocock's function; no later look takes that
             back.
     """
     budgets: list[float] = []

@@ -1,4 +1,4 @@
-"""p values corrected for how many comparisons a family makes."""
+"""Correction of p values for the number of comparisons in a family."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from transfergrid.records.errors import check_known
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Return p values (..., m) that hold each row's family-wise error (Holm 1979), in their order.
+    """Return p values (..., m), in their order, that control each row's family-wise error.
 
-    NaN, where there is no test, stay so and are no part of the family.
+    NaN marks a missing test: it stays NaN and does not count in the family.
     """
     raw, order, tests = _sorted(p)
     stepped = raw * (tests - np.arange(raw.shape[-1]))
@@ -21,7 +21,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Return p values as `holm`, of the false discovery rate (Benjamini and Hochberg 1995)."""
+    """Return p values that control the false discovery rate (Benjamini and Hochberg 1995)."""
     raw, order, tests = _sorted(p)
     stepped = raw * tests / np.arange(1, raw.shape[-1] + 1)
     stepped = np.fmin.accumulate(stepped[..., ::-1], axis=-1)[..., ::-1]
@@ -42,17 +42,17 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correction(name: str) -> Correction:
-    """Return a correction by its name.
+    """Return the correction with this name.
 
     Raises:
-        BadInputError: there is none of this name.
+        BadInputError: no correction has this name.
     """
     check_known("correction", name, CORRECTIONS)
     return CORRECTIONS[name]
 
 
 def _sorted(p: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return p values in ascending order, NaN last, that order, and how many tests a row has."""
+    """Return the p values in ascending order (NaN last), the order, and the tests per row."""
     raw = np.asarray(p, dtype=np.float64)
     order = np.argsort(raw, axis=-1, kind="stable")
     tests = np.sum(~np.isnan(raw), axis=-1, keepdims=True)

@@ -1,8 +1,8 @@
-"""Intervals for a mean gain, when the same seed blocks and the same test items cross.
+"""Confidence intervals for a mean gain, when seed blocks and test items are crossed.
 
-Seeds cannot average out the luck of a test set: every block is tested on the same items, so the
-error of a gain has a part from blocks and a part from items, as in an analysis with two crossed
-random effects (degrees of freedom after Satterthwaite 1946).
+More seeds cannot average out the luck of a test set, because every block is tested on the same
+items. So the error of a gain has a part from blocks and a part from items, as in an analysis with
+two crossed random effects (degrees of freedom after Satterthwaite 1946).
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from numpy.typing import NDArray
 
 SEEDS_AND_ITEMS = "seeds and test items"
 SEEDS_AND_GROUPS = "seeds and groups of test items"
-"""Where test items come in groups (patients, authors, films) that their errors are counted by."""
+"""Scope where test items come in groups (patients, authors, films) and the groups are the units
+that vary."""
 CROSSED = frozenset({SEEDS_AND_ITEMS, SEEDS_AND_GROUPS})
-"""What covers new test items beside new seeds."""
+"""The scopes that cover new test items as well as new seeds."""
 FEW_GROUPS = 10
-"""With fewer groups of test items than that, nobody can tell how much groups differ."""
+"""With fewer groups of test items than this, the variance between groups cannot be estimated."""
 THIS_TEST_SET = "this test set"
 THIS_MODEL = "this model"
 THESE_MODELS = "test items"
-"""Where all seeds gain the same: models are deterministic, items alone are left to chance."""
+"""Scope where all seeds have the same gain: the models are deterministic, and only the test items
+are random."""
 CONFIDENCE = 0.95
 Z95 = 1.959964
 """Two-sided 95 % point of the normal distribution."""
 
 
 ENDLESS = 1e9
-"""Half an interval that tells nothing."""
+"""The half-width from which on an interval tells nothing."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error, in the units of what was averaged.
+    """A mean with its standard error, in the unit of the averaged values.
 
-    `se` and `df` are None where the data cannot tell: one number, or no variation at all.
+    `se` and `df` are None if the data cannot tell: there is one number only, or no variation at
+    all.
     """
 
     mean: float
@@ -48,16 +51,17 @@ class Estimate:
     """What the error covers: `SEEDS_AND_ITEMS`, `SEEDS_AND_GROUPS`, `THIS_TEST_SET` (seeds) or
     `THIS_MODEL` (items)."""
     n: int = 1
-    """Blocks."""
+    """Number of blocks."""
     items: int = 1
-    """Test items, or groups of them, that were crossed with the blocks; 1 if they were not."""
+    """Number of test items, or groups of them, that were crossed with the blocks; 1 if they were
+    not."""
     by_blocks: float = 0.0
     """The part of SE² that shrinks with the number of blocks."""
     by_items: float = 0.0
-    """The part of SE² that more blocks leave as it is: only more test items lessen it."""
+    """The part of SE² that more blocks do not change; only more test items reduce it."""
 
     def times(self, size: float) -> Estimate:
-        """Return the estimate of what is so many times as large."""
+        """Return the estimate of the mean multiplied by this size."""
         se = None if self.se is None else self.se * size
         parts = self.by_blocks * size**2, self.by_items * size**2
         return replace(self, mean=self.mean * size, se=se, by_blocks=parts[0], by_items=parts[1])
@@ -69,17 +73,17 @@ class Estimate:
 
     @property
     def items_share(self) -> float | None:
-        """Return what part of SE² further seeds do not lessen; None where items are not crossed."""
+        """Return the share of SE² that is due to items; None where items are not crossed."""
         whole = self.by_blocks + self.by_items
         return self.by_items / whole if self.is_crossed and self.se else None
 
     @property
     def items_floor(self) -> float | None:
-        """Return half the 95 % interval that would remain with endlessly many blocks.
+        """Return the half-width of the 95 % interval that infinitely many blocks would leave.
 
-        t(N−1)·√(B − C) of the N test items, or groups of them, by the parts of
-        `over_blocks_and_items`: no number of further seeds makes the interval narrower than that.
-        None without two blocks and two items.
+        It is t(N−1)·√(B − C) for N test items, or groups of them, with B and C as in
+        `over_blocks_and_items`: no number of further seeds makes the interval narrower. None
+        without two blocks and two items.
         """
         if self.se is None or self.n < 2 or self.items < 2:
             return None
@@ -95,11 +99,11 @@ class Estimate:
 
     @property
     def high(self) -> float | None:
-        """Return its upper end."""
+        """Return the upper end of the 95 % interval."""
         return self.interval()[1]
 
     def se_with(self, n: int) -> tuple[float, float]:
-        """Return standard error and degrees of freedom as they are foreseen for `n` >= 2 blocks."""
+        """Return standard error and degrees of freedom as predicted for `n` >= 2 blocks."""
         a, b = self.by_blocks * self.n / n, self.by_items
         spread = a**2 / (n - 1) + b**2 / max(self.items - 1, 1)
         return (a + b) ** 0.5, (a + b) ** 2 / spread if spread else float("inf")
@@ -107,15 +111,15 @@ class Estimate:
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
         """Return the ends of the two-sided t interval, not corrected for any other comparison.
 
-        None where it is wider than anything: where item means vary by much less than chance would
-        have them, the degrees of freedom fall far below one.
+        None if the interval is practically infinite: where item means vary by much less than
+        expected by chance, the degrees of freedom fall far below one.
         """
         if self.se is None or self.df is None:
             return None, None
-        from scipy.special import stdtrit  # time that commands which show no gain do not pay
+        from scipy.special import stdtrit  # imported late: slow, and not every command needs it
 
         reach = float(stdtrit(self.df, 0.5 + confidence / 2)) * self.se
-        if not reach < ENDLESS * max(1.0, self.se / 100):  # of large numbers it is as much more
+        if not reach < ENDLESS * max(1.0, self.se / 100):  # relative to large errors
             return None, None
         return self.mean - reach, self.mean + reach
 
@@ -123,16 +127,16 @@ class Estimate:
 def over_blocks_and_items(gains: NDArray[np.float64]) -> Estimate:
     """Estimate the mean of `gains` (blocks, items) for new seeds and new test items alike.
 
-    With n blocks and N items, SE² = A + B − C, not under B, where A, B and C are the variances of
-    the block means over n, of the item means over N and of what is left over nN; its degrees of
-    freedom are SE⁴ / (A²/(n−1) + B²/(N−1) + C²/((n−1)(N−1))). A single block has the items' part
-    only, and speaks of one model; a single item has the blocks' part only.
+    With n blocks and N items, SE² = A + B − C, but at least B. A is the variance of the block means
+    over n, B that of the item means over N, and C that of the residuals over nN. The degrees of
+    freedom are SE⁴ / (A²/(n−1) + B²/(N−1) + C²/((n−1)(N−1))). A single block has only the part from
+    items, and the estimate holds for one model only; a single item has only the part from blocks.
     """
     return each_over_blocks_and_items(gains[None])[0]
 
 
 def each_over_blocks_and_items(gains: NDArray[np.float64]) -> list[Estimate]:
-    """Return the same of many `gains` (m, blocks, items) at once, to the last bit."""
+    """Return the estimates of many `gains` (m, blocks, items) at once, bit by bit the same."""
     _, n, items = gains.shape
     if items == 1:
         return each_over_blocks(gains[:, :, 0])
@@ -155,11 +159,12 @@ def each_over_blocks_and_items(gains: NDArray[np.float64]) -> list[Estimate]:
 
 
 def by_cluster(gains: NDArray[np.float64], clusters: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return what stands for a cluster of test items in the place of one item (blocks, clusters).
+    """Return values (blocks, clusters) that replace the items: one for each cluster of test items.
 
-    z(b,c) = m + (G/N)·Σ_{i∈c}(g(b,i) − m): m is the mean of the gains and of what is returned; of
-    clusters of one size it is the mean gain of each. Items of one cluster depend on each other, so
-    clusters, not items, are what another test set would draw anew.
+    z(b,c) = m + (G/N)·Σ_{i∈c}(g(b,i) − m) with G clusters and N items; m is the mean of the gains
+    and of the returned values. With clusters of equal size, z is the mean gain of each cluster.
+    Items of one cluster depend on each other, so another test set would draw other clusters, not
+    other items.
 
     Args:
         gains: (blocks, items).
@@ -176,7 +181,7 @@ def over_blocks_and_clusters(
 ) -> Estimate:
     """Estimate the mean of `gains` (blocks, items) for new seeds and new clusters of test items.
 
-    Without clusters (items,) the items are independent of each other.
+    If `clusters` (items,) is None, the items count as independent of each other.
     """
     if clusters is None:
         return over_blocks_and_items(gains)
@@ -184,41 +189,41 @@ def over_blocks_and_clusters(
 
 
 def in_groups(estimate: Estimate) -> Estimate:
-    """Return an estimate over blocks and clusters of items, which says so."""
+    """Return the estimate with its scope set to groups of items, if it covers items."""
     scope = SEEDS_AND_GROUPS if estimate.scope == SEEDS_AND_ITEMS else estimate.scope
     return replace(estimate, scope=scope)
 
 
 class ItemVariances(NamedTuple):
-    """How much a gain moves as test items are drawn anew."""
+    """The variance of a gain when the test items are resampled."""
 
     by_block: NDArray[np.float64]
-    """(blocks,), of each block's gain."""
+    """(blocks,), the variance of each block's gain."""
     of_mean: float
-    """Of the mean over blocks."""
+    """The variance of the mean over blocks."""
     items: int
-    """Test items, or clusters of them, that are drawn."""
+    """The number of test items, or clusters of them, that are resampled."""
 
     def scaled(self, by: float) -> ItemVariances:
-        """Return them in another unit: `by` is the square of how many of it make one."""
+        """Return the variances in another unit; `by` is the square of the unit's factor."""
         return ItemVariances(by * self.by_block, by * self.of_mean, self.items)
 
     @property
     def left(self) -> float:
-        """Return the C of `over_blocks_and_items`: what is left after block and item, over nN.
+        """Return the C of `over_blocks_and_items`: the residual variance over nN.
 
-        An item's luck that all blocks share stays whole in their mean, the rest falls with n.
+        The luck of an item that all blocks share stays in their mean; the rest shrinks with n.
         """
         n = len(self.by_block)
         return (float(self.by_block.mean()) - self.of_mean) / (n - 1)
 
 
 def over_blocks_and_resamples(gains: NDArray[np.float64], variances: ItemVariances) -> Estimate:
-    """Estimate the mean of `gains` (blocks,) in a metric that is no mean over items.
+    """Estimate the mean of `gains` (blocks,) in a metric that is not a mean over items.
 
-    SE² = A + B − C, not under B, and its degrees of freedom as in `over_blocks_and_items`: A is the
-    variance of the gains over n, B their mean's variance over resampled test items, and C follows
-    from the variances of the single blocks.
+    SE² = A + B − C, but at least B, with degrees of freedom as in `over_blocks_and_items`. A is the
+    variance of the gains over n, B the variance of their mean over resampled test items, and C
+    follows from the variances of the single blocks.
     """
     n, mean, b, items = len(gains), float(gains.mean()), variances.of_mean, variances.items
     if items == 1:
@@ -235,7 +240,7 @@ def over_blocks(gains: NDArray[np.float64]) -> Estimate:
 
 
 def each_over_blocks(gains: NDArray[np.float64]) -> list[Estimate]:
-    """Return the same of many `gains` (m, blocks) at once."""
+    """Return the estimates of many `gains` (m, blocks) at once."""
     n = gains.shape[1]
     if n == 1:
         return [Estimate(float(gain), None, None, THIS_MODEL) for gain in gains[:, 0]]
@@ -245,7 +250,7 @@ def each_over_blocks(gains: NDArray[np.float64]) -> list[Estimate]:
 
 
 def of_blocks(mean: float, n: int, a: float) -> Estimate:
-    """Return the estimate that the variance of two or more block means, over n, comes to."""
+    """Return the estimate for two or more blocks, with `a` the variance of their means over n."""
     return _estimate(mean, a, a**2 / (n - 1), THIS_TEST_SET, (n, 1, a, 0.0))
 
 
@@ -258,19 +263,19 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def crossed(mean: float, n: int, items: int, parts: tuple[float, float, float]) -> Estimate:
-    """Return the estimate that A, B and C of `over_blocks_and_items` come to."""
+    """Return the estimate that follows from A, B and C of `over_blocks_and_items`."""
     a, b, c = parts
     spread = a**2 / (n - 1) + b**2 / (items - 1) + c**2 / ((n - 1) * (items - 1))
-    shared = max(b - c, 0.0)  # of the item means' variance, c is what is left over n
+    shared = max(b - c, 0.0)  # the item means' variance contains c: residuals over n
     variance = max(a + b - c, b)
     return _estimate(mean, variance, spread, SEEDS_AND_ITEMS, (n, items, variance - shared, shared))
 
 
-Parts = tuple[int, int, float, float]  # blocks, items, and SE²'s parts by blocks and by items
+Parts = tuple[int, int, float, float]  # blocks, items, and the parts of SE² by blocks and by items
 
 
 def _estimate(mean: float, variance: float, spread: float, scope: str, parts: Parts) -> Estimate:
-    """Make an estimate; without variation, up to rounding, there is no error to speak of."""
+    """Return an estimate; without variation, up to rounding, it has no standard error."""
     if variance <= 1e-20:
         return Estimate(mean, None, None, scope, *parts)
     return Estimate(mean, variance**0.5, variance**2 / spread, scope, *parts)

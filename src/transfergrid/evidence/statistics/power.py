@@ -1,4 +1,4 @@
-"""The smallest gain that a t test finds with a given power, in standard errors."""
+"""The smallest gain that a t test detects with a given power, in standard errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 from functools import lru_cache
 
 FAR = 30.0
-"""Critical values from which on the noise of the mean is nothing beside that of its error."""
+"""From this critical value on, the noise of the mean is negligible beside the noise of its
+estimated error."""
 
 
 @lru_cache(maxsize=4096)
 def multiplier(df: float, level: float, power: float) -> float:
-    """Return how many standard errors a gain must be large to be found with this power.
+    """Return how many standard errors large a gain must be to be detected with this power.
 
-    It solves P(T > c) = power for the noncentrality of Student's t, with c its two-sided critical
-    value at the level. The usual c + t_power takes the estimated error for the true one: at two
-    degrees of freedom and a level of .00625, 13.7 instead of 16.0, which has a power of 69 %.
+    It solves P(T > c) = power for the noncentrality of Student's t, where c is the two-sided
+    critical value at the level. The common formula c + t_power takes the estimated error for the
+    true one: at two degrees of freedom and a level of .00625 it gives 13.7 instead of 16.0, which
+    has a power of only 69 %.
     """
-    from scipy.special import chdtri, nctdtrinc, stdtrit  # time that other commands do not pay
+    from scipy.special import chdtri, nctdtrinc, stdtrit  # imported late: slow
 
     critical = float(stdtrit(df, 1 - level / 2))
     if critical < FAR:
@@ -28,16 +30,17 @@ def multiplier(df: float, level: float, power: float) -> float:
 
 
 RUNGS = 16
-"""Rungs, in which degrees of freedom double, of a ladder that bounds what lies between two."""
+"""Number of grid points per doubling of the degrees of freedom; two neighbours bound all values
+between them."""
 ROUNDING = 1e-6
-"""Beyond what the multiplier is computed to."""
+"""Larger than the numerical error of the multiplier."""
 
 
 def finds(se: float, df: float, level: float, power: float, effect: float) -> bool:
-    """Return whether a test with this error finds a gain of this effect: see `multiplier`.
+    """Return whether a test with this error detects a gain of this effect: see `multiplier`.
 
-    The multiplier falls with the degrees of freedom. So most answers are known from those of the
-    nearest rounder numbers, which are asked for again and again.
+    The multiplier decreases with the degrees of freedom. So most answers follow from the two
+    nearest grid points, whose multipliers are cached.
     """
     if 0 < df < 1e6 and se > 0:
         rung = math.floor(math.log2(df) * RUNGS)

@@ -1,4 +1,4 @@
-"""How far a score orders sources as their gains do: weighted tau, regret, and flagging of harm."""
+"""How well a score ranks sources: weighted tau with the gains, regret, and detection of harm."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transfergrid.records.cell import Labels
 
 CONFIDENCE = 0.95
 NO_SPREAD = 1e-9
-"""Standard errors of tau below that are rounding."""
+"""Standard errors of tau below this are rounding errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """A score of one source set beside its measured gain."""
+    """A score of one source beside its measured gain."""
 
     score: str
     source: str
@@ -29,25 +29,25 @@ class Forecast:
     labels: Labels
     strategy: str
     value: float | None
-    """Oriented: more is better; None where the score is undefined."""
+    """The score, oriented so that more is better; None if it is undefined."""
     gain: float
-    """Over the primary baseline, in points."""
+    """The gain over the primary baseline, in points."""
     negative: bool | None = None
-    """Whether it ends below its baseline; None: not known."""
+    """Whether the source's arm ends below its baseline; None if not known."""
     out_of_bounds: int = 0
     mean: float | None = None
-    """The score that it ends at, in points, oriented; None: not known."""
+    """The mean score of the arm, in points, oriented; None if not known."""
     baselines: frozenset[str] = frozenset()
-    """The cells that the gain is over."""
+    """The baseline cells of the gain."""
 
     @property
     def group(self) -> tuple[str, Labels, str]:
-        """What sources are compared inside."""
+        """The setting within which sources are compared."""
         return self.target, self.labels, self.strategy
 
 
 def places(values: Sequence[float]) -> list[float]:
-    """Return the place of each value, 1 for the highest; equals share the mean of theirs."""
+    """Return the rank of each value, 1 for the highest; ties get the mean of their ranks."""
     counts = Counter(values)
     best = sorted(counts, reverse=True)
     above = dict(zip(best, accumulate((counts[value] for value in best), initial=0), strict=False))
@@ -55,7 +55,7 @@ def places(values: Sequence[float]) -> list[float]:
 
 
 def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
-    """Split forecasts by what sources are compared inside."""
+    """Return the forecasts grouped by the setting within which sources are compared."""
     found: dict[Any, list[Forecast]] = {}
     for cell in cells:
         found.setdefault(cell.group, []).append(cell)
@@ -63,9 +63,9 @@ def groups(cells: Iterable[Forecast]) -> list[list[Forecast]]:
 
 
 def shares_baseline(group: Sequence[Forecast]) -> bool:
-    """Return whether gains may be compared: all sources are over one baseline, in shared seeds.
+    """Return whether the gains may be compared: all sources share baseline cells, so seeds.
 
-    So they are where their mean scores, or the baselines, are not known.
+    True as well if a mean score or the baselines are not known.
     """
     if any(cell.mean is None or not cell.baselines for cell in group):
         return True
@@ -75,10 +75,10 @@ def shares_baseline(group: Sequence[Forecast]) -> bool:
 
 
 def _worth(group: Sequence[Forecast]) -> list[float]:
-    """Return what each source of a group came to: its gain, or else its mean score."""
+    """Return the value of each source of a group: its gain, or else its mean score."""
     if shares_baseline(group):
         return [cell.gain for cell in group]
-    return [cell.mean for cell in group if cell.mean is not None]  # which all of them have
+    return [cell.mean for cell in group if cell.mean is not None]  # all have one
 
 
 def mean_tau(cells: Iterable[Forecast]) -> float | None:
@@ -93,11 +93,12 @@ def _tau(group: Sequence[Forecast]) -> float | None:
 
 
 def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | None:
-    """Return `scipy.stats.weightedtau` as it comes (Vigna 2015).
+    """Return the weighted Kendall tau of `scipy.stats.weightedtau` (Vigna 2015).
 
-    Hyperbolic weights 1/(rank + 1) that add, mean of the rankings by score and by gain: confusing
-    the best sources costs more than confusing the worst. A score that is the same for all
-    orders nothing, which is 0; of equal gains, or of fewer than two, nothing is to be told: None.
+    The weights are hyperbolic, 1/(rank + 1), and additive; the result is the mean over the rankings
+    by score and by gain. So confusing the best sources costs more than confusing the worst. A score
+    that is the same for all sources ranks nothing: 0. With equal gains, or fewer than two, there is
+    nothing to rank: None.
     """
     from scipy.stats import weightedtau
 
@@ -111,17 +112,17 @@ def weighted_tau(values: Sequence[float], gains: Sequence[float]) -> float | Non
 def jackknife(
     cells: Sequence[Forecast], statistic: Callable[[Iterable[Forecast]], float | None]
 ) -> tuple[float | None, float | None]:
-    """Return a 95 % interval over sources, by leaving one out of all groups at a time.
+    """Return a 95 % interval over sources, by the jackknife: each source is left out in turn.
 
-    Tukey's jackknife with a t quantile: a rank correlation of a bootstrap sample is of sources that
-    tie with themselves. None where a source less leaves nothing to order, and where none makes any
-    difference: one that orders all sources would be said to be certain of it, as 13 % of scores
-    that mean nothing do by luck with four sources, and 1.5 % with five.
+    Tukey's jackknife with a t quantile; a bootstrap sample would contain sources that tie with
+    themselves. None if leaving out a source leaves nothing to rank, and if leaving out any source
+    makes no difference: a score that ranks all sources correctly would count as certain, although
+    with four sources 13 % of meaningless scores do so by luck, and 1.5 % with five.
 
-    Simulated for 5 to 10 sources with normal scores of correlation 0 to .95 with the gains, in one
-    group or four (4,000 each), it covered the expected tau in 92 to 100 %, and excluded 0 in 3 to
-    8 % where there was no relation. With four sources in one group it never excluded 0, however
-    related they were.
+    In simulations with 5 to 10 sources, normal scores with a correlation of 0 to .95 with the
+    gains, and one group or four (4,000 each), it covered the expected tau in 92 to 100 %, and
+    excluded 0 in 3 to 8 % where there was no relation. With four sources in one group it never
+    excluded 0, even for strongly related scores.
     """
     from scipy.stats import t
 
@@ -146,7 +147,7 @@ def mean_regret(cells: Iterable[Forecast]) -> float | None:
 
 
 def _regret(group: Sequence[Forecast]) -> float | None:
-    """Return what following the score costs; of sources that tie for the first place, the mean."""
+    """Return the regret of the source that scores best; on a tie, the mean of the tied ones."""
     if len(group) < 2 or all(cell.value is None for cell in group):
         return None
     worth = _worth(group)
@@ -156,12 +157,15 @@ def _regret(group: Sequence[Forecast]) -> float | None:
 
 
 def pairs(cells: Iterable[Forecast]) -> list[float]:
-    """Return for each pair of a harmed and another cell of a group whether the score tells."""
+    """Return for each pair of a harmed and another cell of a group: 1 if ranked right, else 0.
+
+    A tie gives 0.5.
+    """
     return [told for group in groups(cells) for told in _told(group)]
 
 
 def pooled(cells: Iterable[Forecast]) -> float | None:
-    """Return the share of such pairs, of whatever groups, that the score tells."""
+    """Return the share of such pairs, also across groups, that the score ranks right."""
     told = _told(list(cells))
     return statistics.fmean(told) if told else None
 

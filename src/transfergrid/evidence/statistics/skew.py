@@ -1,4 +1,4 @@
-"""One seed that stands apart: what a t test of few seeds does not bear, and of more hides."""
+"""Outlier seeds: a t test of few seeds does not tolerate them, and a mean over more hides them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 ENOUGH_SEEDS = 10
-"""With so many the crossed estimate alone decides, and a t test bears skewed gains."""
+"""From this many seeds on the crossed estimate alone decides, and a t test tolerates skewed
+gains."""
 SKEWED = {4: 1.111, 5: 1.311, 6: 1.388, 7: 1.407, 8: 1.399, 9: 1.376}
-"""By number of blocks, the skewness, of either sign, that 2.5 % of normal samples exceed (400,000
+"""By number of blocks, the absolute skewness that 2.5 % of normal samples exceed (400,000
 simulated); three blocks cannot show any."""
 Z = 2.241403
 """Two-sided 2.5 % point of the normal distribution."""
 NO_SPREAD = 1e-20
 APART = 1e-3
-"""Two of at most 10^13 gains that are so far apart have more spread than none."""
+"""Two gains of at most 10^13 that differ by more than this have a variance above `NO_SPREAD`."""
 
 
 def is_skewed(gains: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether so few gains (..., n) lie so unevenly that a t test of them would mislead."""
+    """Return whether few gains (..., n) are so skewed that a t test of them would mislead."""
     limit = SKEWED.get(gains.shape[-1])
     if limit is None:
         return np.zeros(gains.shape[:-1], dtype=np.bool_)
@@ -35,7 +36,7 @@ def is_constant(gains: NDArray[np.float64]) -> bool:
 
 
 def stands_apart(gains: NDArray[np.float64]) -> int | None:
-    """Return the place of the gain (n,) farthest from their middle, if they are skewed."""
+    """Return the index of the gain (n,) farthest from the median, if the gains are skewed."""
     limit = skewness_limit(len(gains))
     if limit is None or abs(skewness(gains)) <= limit:
         return None
@@ -43,7 +44,7 @@ def stands_apart(gains: NDArray[np.float64]) -> int | None:
 
 
 def skewness(gains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the third standardised moment of gains (..., n); 0 without any spread."""
+    """Return the third standardised moment of the gains (..., n); 0 if they have no spread."""
     centred = gains - gains.mean(-1, keepdims=True)
     spread = (centred**2).mean(-1)
     known = spread >= NO_SPREAD
@@ -52,10 +53,10 @@ def skewness(gains: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def skewness_limit(n: int) -> float | None:
-    """Return the skewness that 2.5 % of normal samples of n exceed, of either sign.
+    """Return the absolute skewness that 2.5 % of normal samples of size n exceed.
 
-    From ten on by the transformation of D'Agostino (1970) to a normal variable, which at ten 2.8 %
-    exceed.
+    From n = 10 on it is computed by the transformation of D'Agostino (1970) to a normal variable;
+    at n = 10, 2.8 % exceed it.
     """
     if n < ENOUGH_SEEDS:
         return SKEWED.get(n)

@@ -1,9 +1,10 @@
 """The arms that are not distinguishable from the best one (multiple comparisons with the best).
 
-For each ordered pair of arms, on the seed blocks and test items that both have, p is one-sided that
-the first is worse; with fewer than ten blocks the larger of that for new seeds and items and of the
-seeds alone. An arm is thrown out if the smallest of its K − 1 p values, times K − 1, is at most
-alpha. The true best, which only its own comparisons can throw out, stays in with 1 − alpha.
+For each ordered pair of arms, on the seed blocks and test items that both have, p is the one-sided
+p value for the first being worse. With fewer than ten blocks it is the larger of two: for new seeds
+and items, and for seeds alone. An arm is excluded if the smallest of its K − 1 p values, times K −
+1, is at most alpha. The true best arm can be excluded only by its own comparisons, so it stays with
+probability 1 − alpha.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS
 from transfergrid.evidence.verdicts.decisions import ALPHA
 
 MOST_PAIRS = 5_000
-"""Pairs of arms that are compared while somebody waits."""
+"""The largest number of pairs of arms that is compared while the user waits."""
 
 
 def best_set(
     arms: Sequence[Mapping[int, Result]], read: Read | None, alpha: float = ALPHA
 ) -> list[bool]:
-    """Return of each arm whether it may be the best.
+    """Return for each arm whether it may be the best.
 
     Args:
-        arms: scored cells by seed, of each arm of one family, its baseline among them.
-        read: gives a cell's predictions.
-        alpha: the error with which the best arm may be thrown out.
+        arms: for each arm of one family, including its baseline, the scored cells by seed.
+        read: returns a cell's predictions.
+        alpha: the probability with which the best arm may be excluded.
     """
     others = max(len(arms) - 1, 1)
     pairs = p_worse(arms, read, alpha / others)
@@ -42,15 +43,15 @@ def best_set(
 def p_worse(
     arms: Sequence[Mapping[int, Result]], read: Read | None, above: float = 1.0
 ) -> dict[tuple[int, int], float]:
-    """Return by ordered pair the one-sided p that the first is worse than the second.
+    """Return, for each ordered pair, the one-sided p value for the first arm being worse.
 
-    A pair is absent where nothing can be told: no block in common, or a single one.
+    A pair is missing if the data cannot tell: it has no common block, or only one.
 
     Args:
         arms: as for `best_set`.
         read: as for `best_set`.
-        above: a p that is larger need not be exact: test items, which are dear, could only make it
-            larger still.
+        above: p values above this need not be exact: the test over items is expensive and could
+            only make them larger.
     """
     found = {}
     for a, b in combinations(range(len(arms)), 2):
@@ -65,7 +66,7 @@ def p_worse(
 def _tests(
     pairs: Sequence[tuple[Result, Result]], read: Read | None, above: float
 ) -> list[Estimate]:
-    """Return the estimates of the difference that can tell anything."""
+    """Return the estimates of the difference that have an error to test with."""
     if not pairs:
         return []
     few = [over_blocks(block_gains(pairs))] if 1 < len(pairs) < ENOUGH_SEEDS else []

@@ -1,19 +1,21 @@
-"""The rule: does a gain's estimate show that transfer helped, hurt or made no difference?
+"""The decision rule: does a gain's estimate show that transfer helped, hurt or made no difference?
 
-In this order: *equivalent* if two one-sided tests (Schuirmann 1987) put the gain inside the margin;
-*negative* or *positive* if the corrected two-sided test rejects that there is none; *harm ruled
-out* if a loss of the margin or more is rejected, one-sided at half the level, *gain ruled out* if a
-gain of it is; else *undecided*, with the smallest effect that could have been seen and the seeds
-that would still be needed. Only the estimates of one family are decided together: see `judging`.
+The verdicts are checked in this order. *Equivalent*: two one-sided tests (Schuirmann 1987) show
+that the gain lies inside the margin. *Negative* or *positive*: the corrected two-sided test rejects
+that there is no gain. *Harm ruled out*: a loss of the margin or more is rejected, one-sided, at
+half the level. *Gain ruled out*: the same for a gain of the margin or more. Otherwise *undecided*,
+with the smallest effect that could have been detected and the number of further seeds needed. All
+estimates of one family, and only these, are decided together: see `judging`.
 
-Inside one arm nothing is corrected: no gain, a loss and a gain of the margin exclude each other, so
-that at most one of the three is true, and each may be tested at its own level.
+The hypotheses about one arm are not corrected against each other: no gain, a loss of the margin and
+a gain of the margin exclude each other, so at most one of the three is true, and each may be tested
+at its own level.
 
-With fewer than ten seeds a gain must stand against the seeds alone as well (a paired t test): when
-three or five seeds happen to agree, the crossed estimate takes the item noise, which it knows well,
-for all there is, and up to 18 % of families of eight showed a gain where there was none; with both
-tests at most 6 % did. No such test of few seeds holds where seldom, very bad seeds are nearly all
-the noise: then up to 24 % did (`experiments/calibration`).
+With fewer than ten seeds a gain must also pass a test over the seeds alone (a paired t test). When
+three or five seeds happen to agree, the crossed standard error contains little but the item noise,
+which is known well, and is too small: up to 18 % of families of eight arms showed a gain where
+there was none. With both tests at most 6 % did. No such test with few seeds holds its level when
+rare, very bad seeds are nearly all of the noise: then up to 24 % did (`experiments/calibration`).
 """
 
 from __future__ import annotations
@@ -49,20 +51,20 @@ NO_MORE = "no further seeds were declared"
 
 
 class Kind(StrEnum):
-    """What is said of a gain."""
+    """The possible verdicts on a gain."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
     EQUIVALENT = "equivalent"
     HARM_RULED_OUT = "harm ruled out"
-    """No loss as large as the margin."""
+    """There is no loss as large as the margin."""
     GAIN_RULED_OUT = "gain ruled out"
-    """No gain as large as the margin."""
+    """There is no gain as large as the margin."""
     UNDECIDED = "undecided"
 
     @property
     def key(self) -> str:
-        """Return it as keys and style sheets take it, without spaces."""
+        """Return the value without spaces, for use as a key or CSS class."""
         return self.value.replace(" ", "_")
 
 
@@ -74,17 +76,17 @@ CODES = {
     rule.GAIN_RULED_OUT: Kind.GAIN_RULED_OUT,
     rule.UNDECIDED: Kind.UNDECIDED,
 }
-"""What the codes of arrays stand for."""
+"""The verdict that each code in an array stands for."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a verdict is decided by; declared before the results are looked at.
+    """The parameters that decide a verdict; declared before the results are looked at.
 
     Args:
         margin: the smallest gain of practical relevance, in points.
-        alpha: the error that a family is allowed.
-        power: with which `detectable` and `seeds_needed` are computed.
+        alpha: the error rate that a family is allowed.
+        power: the power that `detectable` and `seeds_needed` are computed with.
         correction: "holm", "bh" or "none".
 
     Raises:
@@ -105,44 +107,45 @@ class Rules:
                 raise BadInputError(f"{name} must lie between 0 and 1: {getattr(self, name)}")
 
     def __call__(self, family: object) -> Rules:
-        """Return it: a family's rules, where all of them are decided alike; see `RulesOf`."""
+        """Return these rules for every family, so that an instance can serve as `RulesOf`."""
         return self
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What one estimate of a family came to."""
+    """The decision on one estimate of a family."""
 
     kind: Kind
     p: float | None
-    """Two-sided, of no gain, for new seeds and test items; with fewer than ten seeds that of the
-    seeds alone, if it is larger. None where the data cannot tell."""
+    """Two-sided p value of no gain, for new seeds and test items. With fewer than ten seeds, the p
+    value over seeds alone if it is larger. None if the data cannot tell."""
     p_corrected: float | None
     p_equivalent: float | None
-    """Corrected, of a gain outside the margin."""
+    """Corrected p value of the hypothesis that the gain lies outside the margin."""
     detectable: float | None
-    """The smallest gain, in points, that would have been found at the corrected level: under Holm
-    that of what is not rejected, under Benjamini-Hochberg the family's."""
+    """The smallest gain, in points, that would have been detected at the corrected level. Under
+    Holm this is the level for the arms that are not rejected; under Benjamini-Hochberg it is the
+    family's."""
     seeds_needed: int | None
-    """Further seeds until a gain as large as the observed one, or as the margin, would be found;
-    None where decided, or where no number of seeds would do."""
+    """Further seeds until a gain as large as the observed one, or as the margin, would be detected.
+    None if it is decided already, or if no number of seeds is enough."""
     why: str = ""
-    """Why it is undecided, where that is not just for want of evidence."""
+    """The reason if it is undecided for more than a lack of evidence."""
     p_harm: float | None = None
-    """Corrected, one-sided, of a loss of the margin or more."""
+    """Corrected, one-sided p value of a loss of the margin or more."""
     p_gain: float | None = None
-    """Corrected, one-sided, of a gain of the margin or more."""
+    """Corrected, one-sided p value of a gain of the margin or more."""
     harm_ruled_out: bool = False
-    """Whether such a loss is ruled out, be the kind a stronger one."""
+    """Whether such a loss is ruled out, also if `kind` is a stronger verdict."""
     gain_ruled_out: bool = False
     seeds_range: tuple[int | None, int | None] = (None, None)
-    """Ends of `seeds_needed` as far as so few seeds can tell; see `standing`."""
+    """Lower and upper end of `seeds_needed`, as far as so few seeds can tell; see `standing`."""
     seeds_for_harm: int | None = None
-    """Further seeds until harm would be ruled out, if the gain is what it was seen to be."""
+    """Further seeds until harm would be ruled out, if the true gain equals the observed one."""
 
     @property
     def is_decided(self) -> bool:
-        """Return whether it is more than undecided."""
+        """Return whether the verdict is any other than undecided."""
         return self.kind is not Kind.UNDECIDED
 
 
@@ -157,12 +160,12 @@ def decide(
     """Decide the gains of one family.
 
     Args:
-        estimates: of each gain, in points.
-        gains: by block (n,), of each.
-        rules: as declared.
-        level: the error that the family may make at this look; by default `rules.alpha`.
-        later: the error that it may make at a look with more seeds; by default the same.
-        ahead: whether to tell what could have been found, and what further seeds would show.
+        estimates: of each arm's gain, in points.
+        gains: of each arm, by seed block (n,).
+        rules: the declared rules.
+        level: the error rate that the family may use at this look; by default `rules.alpha`.
+        later: the error rate that it may use at a later look with more seeds; by default the same.
+        ahead: whether to compute what could have been detected and what further seeds would show.
     """
     allowed = rules.alpha if level is None else level
     all_of = standings(estimates, gains)
@@ -181,11 +184,12 @@ def decide(
 
 class _Levels(NamedTuple):
     single: float
-    """At which one that is not rejected was tested."""
+    """The level at which an arm that is not rejected was tested."""
     later: float
-    """At which it would be with more seeds."""
+    """The level at which it would be tested with more seeds."""
     harm: float
-    """At which harm that is not ruled out would be tested with more seeds, both sides together."""
+    """The level, of both sides together, at which harm that is not ruled out would be tested with
+    more seeds."""
 
 
 def _levels(tested: Tested, rules: Rules, allowed: float, later: float) -> _Levels:
@@ -234,7 +238,7 @@ def _decision(
 
 
 def _hopeless(standing: Standing, effect: float, rules: Rules, at: _Levels) -> str:
-    """Return why no number of further seeds would show a gain of this effect, if so."""
+    """Return why no number of further seeds would show such a gain; empty if some number would."""
     if is_ahead(standing, effect, at.later, rules.power):
         return ""
     return NO_MORE if at.later <= 0 else why_none(standing, effect, at.later, rules.power)
@@ -245,9 +249,11 @@ def _known(value: float) -> float | None:
 
 
 def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, int | None]:
-    """Return the seeds that a gain as large as the observed one takes, or one of the margin.
+    """Return the further seeds needed to detect the gain or the margin, and to rule out harm.
 
-    And those that it takes to rule out harm, if the gain is what it was seen to be.
+    The first is for the larger of the observed gain and the margin. The second, for ruling out
+    harm, assumes that the true gain equals the observed one; None if that is a loss of the margin
+    or more.
     """
     mean, margin = standing.estimate.mean, rules.margin
     needed = forecast(standing, max(abs(mean), margin), at.later, rules.power)
@@ -257,7 +263,7 @@ def _further(standing: Standing, rules: Rules, at: _Levels) -> tuple[Forecast, i
 
 
 def _undecidable(standing: Standing) -> str:
-    """Return why the data cannot decide whatever they say, if so."""
+    """Return why these data cannot support any decision; empty if they can."""
     estimate, gains = standing.estimate, standing.gains
     if estimate.scope == THIS_MODEL:
         return "one seed: it speaks of these two models only"
@@ -271,5 +277,5 @@ def _undecidable(standing: Standing) -> str:
 
 
 def constant(seeds: int) -> str:
-    """Say that all seeds gain the same, as deterministic models do."""
+    """Return the words for "all seeds have the same gain", as with deterministic models."""
     return f"constant, the same gain in {'both' if seeds == 2 else f'all {seeds}'} seeds"

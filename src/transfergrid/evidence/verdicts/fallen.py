@@ -1,7 +1,7 @@
-"""Runs that fell: far below the other seeds of their arm, while the rest of their block stood.
+"""Fallen runs: far below the other seeds of their arm, while the rest of their block did not fall.
 
-No flag tells of them in a table made elsewhere, and a trained network may fail without collapsing
-into one class. One such run can make a verdict, so it is named and the verdict given without it.
+Foreign tables have no flags, and a trained network may fail without collapsing into one class. One
+fallen run can decide a verdict, so it is named, and the verdict without it is given.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import points
 
 LEAST = 0.25
-"""Part of its arm's usual score that a run must lose; an error that should be low must double."""
+"""The share of its arm's usual score that a run must lose; an error metric must double."""
 SPREADS = 4.0
-"""So many standard deviations of the arm's other seeds, by their median absolute deviation."""
+"""The run must be this many standard deviations (estimated by the median absolute deviation) of the
+arm's other seeds away."""
 BESIDE = 3.0
-"""So many times as far as any other arm fell in the same block."""
+"""The run must fall this many times as far as any other arm's run in the same block."""
 _NORMAL = 1.4826
-"""Standard deviations of a normal distribution in one median absolute deviation."""
+"""The standard deviation of a normal distribution, in median absolute deviations."""
 
 
 def fallen(groups: Mapping[Key, Sequence[Result]]) -> dict[str, float]:
-    """Return the runs that fell, by identity, with the usual score of their arm's other seeds.
+    """Return the fallen runs by id, each with the median score of its arm's other seeds.
 
     Args:
         groups: the runs of each arm.
@@ -50,18 +51,18 @@ def _block(cell: Result) -> tuple[object, ...]:
 
 
 def _most(cell: Result, block: Sequence[tuple[Result, Sequence[Result]]]) -> float:
-    """Return how far any other arm fell in the same block."""
+    """Return the largest drop of any other arm's run in the same block."""
     return max((_drop(*other) for other in block if other[0] is not cell), default=0.0)
 
 
 def _is_uneven(arm: Sequence[Result]) -> bool:
-    """Return whether a run may have fallen at all; most arms are told from their ends."""
+    """Return whether the arm may contain a fallen run, from its extreme scores alone."""
     scores = [cell.score or 0.0 for cell in arm]
     return max(scores) - min(scores) > LEAST * min(map(abs, (max(scores), min(scores))))
 
 
 def fallen_among(results: Iterable[Result]) -> frozenset[str]:
-    """Return the identities of the runs that fell."""
+    """Return the ids of the fallen runs."""
     return frozenset(fallen(grouped(results)))
 
 
@@ -69,14 +70,14 @@ def told(
     pairs: Sequence[tuple[Result, Result]], known: Mapping[str, float], rest: int, other: Decision,
     gain: float,
 ) -> tuple[str, ...]:  # fmt: skip
-    """Say which runs of a comparison fell, and its verdict without them.
+    """Return a note on a comparison's fallen runs and the verdict without them, if it has any.
 
     Args:
-        pairs: of the comparison.
-        known: as `fallen` returns them.
-        rest: how many pairs stay without them.
-        other: the verdict on these.
-        gain: theirs, in points.
+        pairs: the pairs of the comparison.
+        known: the result of `fallen`.
+        rest: the number of pairs left without them.
+        other: the decision on the pairs left.
+        gain: the mean gain of the pairs left, in points.
     """
     mine = [(cell, who) for pair in pairs for cell, who in zip(pair, ("", "the baseline's "),
             strict=True) if cell.id in known]  # fmt: skip
@@ -124,9 +125,9 @@ def _drop(cell: Result, arm: Sequence[Result]) -> float:
 
 
 def _low_in(arm: Sequence[Result]) -> list[Result]:
-    """Return the runs that fell far enough to stand out of their arm: few have to be held so.
+    """Return the runs that fell far enough to stand out from their arm.
 
-    Most are known not to by what the median of an arm less one of its runs lies between.
+    Most runs are excluded quickly, by bounds on the median of the arm without one of its runs.
     """
     ordered, higher = sorted(cell.score or 0.0 for cell in arm), arm[0].metric.higher_is_better
     low, high = ordered[(len(ordered) - 2) // 2], ordered[(len(ordered) + 1) // 2]

@@ -1,4 +1,4 @@
-"""Families: the comparisons that are corrected together, and the seeds that are seen of them."""
+"""Families: the comparisons that are corrected together, and the seeds that were seen of them."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ T = TypeVar("T")
 
 
 class Family(NamedTuple):
-    """What is corrected together."""
+    """The key of the comparisons that are corrected together."""
 
     target_part: str
     labels: Labels
     baseline: str
-    """As cells name it, whatever a table adds to tell two of one name apart: so a family stays
-    itself when a config changes."""
+    """The baseline's name in the cells, without what a table adds to distinguish baselines of the
+    same name. So the family keeps its key when a config changes."""
     kind: str
 
 
 Seen = Mapping[str, frozenset[int]]
-"""The seeds that are looked at, by arm as `arm_of` spells it."""
+"""The seeds that a look shows, by arm as `arm_of` spells it."""
 
 
 class ItemShare(NamedTuple):
-    """What part of an arm's SE² comes of test items, which further seeds do not lessen."""
+    """The share of an arm's SE² that is due to test items, which further seeds do not reduce."""
 
     seeds: int
-    """With so many seeds."""
+    """The number of seeds that the share was measured with."""
     share: float
-    """From 0 to .9, in tenths, rounded down: what looks have in common is not to be overrated."""
+    """From 0 to .9, rounded down to tenths: the correlation of two looks must not be
+    overestimated."""
 
     @classmethod
     def of(cls, seeds: int, share: float) -> ItemShare:
-        """Round a share."""
+        """Return the item share measured with these seeds, rounded down to a tenth."""
         return cls(seeds, min(int(10 * share + 1e-9), 9) / 10)
 
     def weight(self) -> float:
-        """Return w, where SE² is as 1/n + w with n seeds."""
+        """Return w, where SE² with n seeds is proportional to 1/n + w."""
         return self.share / (1 - self.share) / self.seeds
 
 
 Shares = Mapping[str, ItemShare]
-"""By arm as `arm_of` spells it."""
+"""Item shares by arm as `arm_of` spells it."""
 
 
 Levels = Callable[[Family, Seen, Shares], tuple[float, float]]
-"""Gives the error that a family may make at these seeds, and later with more; see `looks`. The
-shares are those of this look."""
+"""Returns the error rates that a family may use at these seeds, and later with more; see `looks`.
+The shares are those of this look."""
 
 
 RulesOf = Callable[[Family], Rules]
-"""Gives what a family is decided by: families of one ledger may have been declared apart."""
+"""Returns the rules that decide a family; families of one ledger may have been declared
+separately."""
 
 
 def families_of(results: Iterable[Result]) -> dict[Family, set[str]]:
-    """Return the identities of each family's cells, baselines by the names that cells give them."""
+    """Return the ids of each family's cells; a family names its baseline as the cells do."""
     found: defaultdict[tuple[str, Labels, str, str], set[str]] = defaultdict(set)
     for cell in results:
         target, labels, kind, name = cell.parts.target, cell.labels, kind_of(cell), cell.id
@@ -83,17 +85,17 @@ def kind_of(cell: Result) -> str:
 
 
 def arm_of(parts: Parts) -> str:
-    """Spell what tells an arm from the others of its family."""
+    """Return the key that distinguishes an arm from the others of its family."""
     return _spelled(parts.source, parts.strategy, parts.training, parts.tuning)
 
 
 def seen_in(verdicts: Iterable[Verdict]) -> dict[Family, Seen]:
-    """Return the seeds that verdicts on more than one seed show, by family and arm."""
+    """Return the seeds shown by verdicts on more than one seed, by family and arm."""
     return _by_family(verdicts, lambda one: frozenset(one.seeds))
 
 
 def shares_in(verdicts: Iterable[Verdict]) -> dict[Family, Shares]:
-    """Return what part of SE² comes of test items, by family and arm, where that is known."""
+    """Return the share of SE² that is due to test items, by family and arm, where known."""
     known = (one for one in verdicts if one.items_share is not None)
     return _by_family(known, lambda one: ItemShare.of(one.n, one.items_share or 0.0))
 
@@ -110,7 +112,7 @@ def _by_family(
 
 
 def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
-    """Return the seeds of arms that have more than one, over the baselines that they name."""
+    """Return the seeds of arms with more than one seed, by family of their primary baseline."""
     seeds: defaultdict[tuple[Labels, str, str, Parts], set[int]] = defaultdict(set)
     for cell in cells:
         if cell.baseline and cell.score is not None:
@@ -125,6 +127,6 @@ def seen_of(cells: Iterable[Result]) -> dict[Family, Seen]:
 
 
 def _spelled(*digests: str | None) -> str:
-    """Spell the digests of three parts, and of the search where there was one: it came later."""
+    """Join the digests of the three parts, and of the tuning (added later) if there is one."""
     *parts, tuning = digests
     return ".".join((digest or "")[:8] for digest in [*parts, *([tuning] if tuning else [])])

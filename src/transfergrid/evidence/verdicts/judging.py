@@ -1,6 +1,6 @@
-"""From results to verdicts: pair each arm with its baseline, decide family by family.
+"""From results to verdicts: pair each arm with its baseline, then decide each family.
 
-A family is one target × one label budget × one baseline. Placebos, and arms without any source, are
+A family is one target × one label budget × one baseline. Placebos and arms without a source form
 families of their own.
 """
 
@@ -51,19 +51,19 @@ def judge(
 ) -> list[Verdict]:
     """Return the verdict on each arm that names a baseline.
 
-    Ordered by target, labels, baseline, kind (transfer, placebo, control) and gain.
+    Sorted by target, labels, baseline, kind (transfer, placebo, control) and gain.
 
     Args:
-        results: done cells; the baseline that they name is the one they are judged against (see
-            `comparisons.over` for another).
-        rules: as declared, for all families or for each.
-        read: gives a cell's predictions, best as `Outcomes`; without it test items are no source
-            of error, and verdicts speak of this test set.
-        failures: failed cells, counted in the arms that they would have joined.
-        levels: gives the error that each family may make; by default `rules.alpha`.
+        results: done cells; each is judged against the baseline that it names (see
+            `comparisons.over` for another one).
+        rules: the declared rules, the same for all families or by family.
+        read: returns a cell's predictions, best an `Outcomes`. Without it test items are no source
+            of error, and verdicts hold for this test set only.
+        failures: failed cells; each is counted in the arm that it belongs to.
+        levels: returns the error rate that each family may use; by default `rules.alpha`.
         primary: whether the baselines are the primary ones.
-        ahead: whether to tell more than the verdicts and their gains: what could have been found,
-            what further seeds would show, what would undo them and what a reader must know.
+        ahead: whether to compute more than the verdicts and gains: what could have been detected,
+            what further seeds would show, which collapses would undo a verdict, and notes.
     """
     rules_of = rules or Rules()
     table = _Judge(list(results), list(failures), read)
@@ -100,11 +100,11 @@ def _order(verdict: Verdict) -> tuple[object, ...]:
 
 
 _SAME = tuple(f.name for f in fields(Decision) if f.name in FIELDS and f.name != "kind")
-"""What a decision gives to a verdict under the same name."""
+"""The fields that a verdict copies from a decision under the same name."""
 
 
 class _Judge(Measured):
-    """All results as they were measured, with what marks verdicts that collapses would undo."""
+    """All measured results, and what is needed to tell which collapses would undo a verdict."""
 
     def __init__(self, results: list[Result], failures: list[Result], read: Read | None) -> None:
         super().__init__(results, failures, read)
@@ -114,7 +114,7 @@ class _Judge(Measured):
         self, compared: list[Comparison], rules: Rules, primary: bool, ahead: bool, level: float,
         later: float,
     ) -> list[Verdict]:  # fmt: skip
-        """Decide one family, by a margin in the unit that its metric is shown in."""
+        """Return the verdicts of one family; the margin is in the unit that its metric has."""
         first = compared[0].cells[0]
         rules = in_unit(rules, size := point(first.metric, first.floor))
         decisions = _decided(compared, rules, level, later, ahead)
@@ -139,7 +139,7 @@ class _Judge(Measured):
         self, compared: Comparison, decided: Decision, rest: Comparison, other: Decision,
         of_family: dict[str, Any],
     ) -> Verdict:  # fmt: skip
-        """Return a verdict with what was decided of it, with all runs and without flagged ones."""
+        """Return the verdict on a comparison, from the decisions with and without flagged runs."""
         found, n = self.verdict(compared), len(compared.pairs)
         without = _other(compared, decided, rest, other)
         fell = about_fallen(compared.pairs, self.fallen, len(rest.pairs), other, rest.estimate.mean)
@@ -179,7 +179,7 @@ class _Judge(Measured):
         return Side(None if chance is None or mean is None else up * (mean - chance), runs)
 
     def _uncrossed(self, compared: Comparison) -> tuple[str, ...]:
-        """Say why test items are no source of error where they could be."""
+        """Return why test items are no source of error although they could be; empty otherwise."""
         if not compared.pairs or self.read is None or compared.estimate.scope != THIS_TEST_SET:
             return ()
         why = why_uncrossed(compared.pairs, self.read)
@@ -187,7 +187,7 @@ class _Judge(Measured):
 
 
 def in_unit(rules: Rules, size: float) -> Rules:
-    """Return rules with their margin, in points of this size, in the unit of the scores."""
+    """Return the rules with their margin in the unit of the scores; a point has this size."""
     return rules if size == 1 else replace(rules, margin=float(f"{rules.margin * size:.3g}"))
 
 
@@ -199,16 +199,17 @@ def _decided(
 
 
 def _said(decided: Decision) -> dict[str, Any]:
-    """Return what a decision gives to a verdict, by field."""
+    """Return the verdict's fields that come from a decision."""
     low, high = decided.seeds_range
     ends = {"seeds_needed_low": low, "seeds_needed_high": high, "verdict": decided.kind}
     return ends | {name: getattr(decided, name) for name in _SAME}
 
 
 def _other(compared: Comparison, decided: Decision, rest: Comparison, without: Decision) -> str:
-    """Name the verdict without the flagged runs, if it is another one.
+    """Return the name of the verdict without the flagged runs, if it differs.
 
-    An arm that always collapses has none, and is no less hurt for that.
+    If no pair remains, this is `NOTHING_ELSE` where all runs of the baseline are flagged. It is
+    empty where the arm's own runs all collapse: that harm is real.
     """
     if rest.pairs:
         return "" if without.kind is decided.kind else without.kind.value

@@ -1,4 +1,4 @@
-"""What a reader must know of a verdict, in words."""
+"""The notes on a verdict: warnings for the reader, in words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONE_CHECKPOINT = "one checkpoint of the source"
 
 
 def noted(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts with their notes; those on placebos bear on those beside them."""
+    """Return the verdicts with their notes; a placebo's verdict adds a note to arms beside it."""
     placebos = [verdict for verdict in verdicts if verdict.kind == PLACEBO]
     return [one.but(notes=(*one.notes, *_notes(one), *_shared(one, placebos))) for one in verdicts]
 
@@ -73,7 +73,7 @@ def _notes(one: Verdict) -> list[str]:
 
 
 def _unequal(one: Verdict) -> str:
-    """Say that one side had more settings to choose from."""
+    """Return the note that one side had more settings to choose from."""
     return (
         f"unequal tuning: {_trials(one.trials)}, the baseline {_trials(one.baseline_trials)}: "
         "what more trials give is in the gain"
@@ -85,7 +85,7 @@ def _trials(number: int) -> str:
 
 
 def _unseen(one: Verdict) -> str:
-    """Say what harm could be there all the same: rare bad seeds are what it cannot see."""
+    """Return the note that rare bad seeds may have been missed although harm is ruled out."""
     share = share_told(one.unseen_bad_seed_rate_95 or 0.0)
     return f"harm ruled out, but a share of bad {one.block}s up to {share} could have stayed unseen"
 
@@ -108,23 +108,23 @@ def undone(one: Verdict) -> bool:
 
 
 def undone_if(one: Verdict, rate: str, possible: str) -> str:
-    """Say with which share of collapses a verdict would not stand, and how many there may be."""
+    """Return the words for the share of collapses that undoes a verdict, and the possible share."""
     whose = "the baseline's " if one.breaks_by_baseline else ""
     return f"would not stand if {rate} of {whose}{one.block}s collapsed, and up to {possible} may"
 
 
 def undone_note(one: Verdict) -> str:
-    """Say it of one verdict."""
+    """Return that note on one verdict."""
     return undone_if(one, share_told(one.break_rate or 0.0), share_told(one.collapse_rate_95 or 0))
 
 
 def share_told(share: float) -> str:
-    """Write a share of 0 to 1 in per cent, without decimals."""
+    """Return a share from 0 to 1 in per cent, without decimals."""
     return "less than 1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _apart(one: Verdict) -> str:
-    """Name the seed that stands apart where there are enough of them to be judged with it."""
+    """Return the note on an outlier seed, if there are enough seeds to be judged with it."""
     gains = np.array(one.gains)
     place = stands_apart(gains) if len(gains) >= ENOUGH_SEEDS else None
     if place is None:
@@ -153,7 +153,7 @@ def _runs(count: int) -> str:
 
 
 def _shared(one: Verdict, placebos: Sequence[Verdict]) -> list[str]:
-    """Say so where a placebo gains too: that part of the gain is not the source's knowledge."""
+    """Return a note on each placebo that gains too: not all of the gain is then knowledge."""
     if one.kind != TRANSFER or one.verdict is not Kind.POSITIVE:
         return []
     beside = [

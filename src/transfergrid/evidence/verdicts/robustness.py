@@ -1,4 +1,4 @@
-"""Verdicts that are other ones over another baseline, without flagged runs, or in another scope."""
+"""Verdicts that change over another baseline, without flagged runs, or with another scope."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OVER_PRIMARY = "over the primary baseline"
 
 @dataclass(frozen=True)
 class Flip:
-    """A comparison whose verdict depends on how one looks."""
+    """A comparison whose verdict depends on the analysis."""
 
     verdict: Verdict
-    """As decided: over the baseline that was asked for, all runs, new test items."""
+    """The original verdict: over the requested baseline, with all runs, for new test items."""
     others: dict[str, Verdict]
-    """What else was looked at: the other verdict by what was changed, flipped ones alone."""
+    """The differing verdicts, by what was changed in the analysis."""
 
 
 Arm = tuple[object, ...]
@@ -49,16 +49,16 @@ def flips(
     against: str | None = None,
     known: Mapping[str, Sequence[Verdict]] | None = None,
 ) -> list[Flip]:
-    """Return the verdicts that flip, in their order, each with what makes it flip.
+    """Return the verdicts that flip, in their order, each with the changes that make it flip.
 
     Args:
-        results: of which the verdicts are, as compared with the primary baselines.
-        verdicts: over these, or over an exploratory one.
-        read: as the verdicts were judged with.
-        rules: as the verdicts were judged with; so are the levels.
+        results: the judged results, compared with their primary baselines.
+        verdicts: the verdicts over these baselines, or over an exploratory one.
+        read: what the verdicts were judged with.
+        rules: what the verdicts were judged with; likewise the levels.
         levels: see `judge`.
-        against: the exploratory baseline that the verdicts are over.
-        known: verdicts over exploratory baselines by name, where they were judged before, likewise.
+        against: the exploratory baseline of the verdicts; None for the primary ones.
+        known: by name, verdicts over exploratory baselines that were judged before in the same way.
     """
     judged = partial(judge, rules=rules, levels=levels, ahead=False)
     ways = _over_others(results, read, judged, against, known or {})
@@ -68,7 +68,7 @@ def flips(
     fell = fallen_among(results)
     kept = [cell for cell in results if not (cell.bears_flag or cell.id in fell)]
     if len(kept) < len(results):
-        as_then = _levels_of(verdicts, rules)  # fewer runs are no earlier look
+        as_then = _levels_of(verdicts, rules)  # leaving out runs is not an earlier look
         without = judge(kept, rules, read=read, levels=as_then, ahead=False)
         ways[WITHOUT_FLAGGED] = _by_arm(without)
     ways[MADE_ANEW] = _made_anew(verdicts)
@@ -123,7 +123,7 @@ def _levels_of(verdicts: Sequence[Verdict], rules: RulesOf) -> Levels:
 
 
 def _made_anew(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:
-    """Return, for a source that is one checkpoint, the verdict on the same one made anew."""
+    """Return, for each source that is one checkpoint, the verdict on the same source retrained."""
     anew = {_named(verdict): verdict for verdict in verdicts if not verdict.one_checkpoint}
     return {
         _arm(verdict): anew[_named(verdict)]
@@ -142,6 +142,6 @@ def _by_arm(verdicts: Sequence[Verdict]) -> dict[Arm, Verdict]:
 
 
 def _arm(one: Verdict) -> Arm:
-    """Stand for an arm, whatever it is compared with."""
+    """Return the key of an arm, regardless of its baseline."""
     arm = one.source_part, one.strategy_part, one.target_part, one.labels
     return *arm, one.training, one.tuning_part

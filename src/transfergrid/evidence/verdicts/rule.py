@@ -1,7 +1,7 @@
-"""The rule in arrays: families × arms of estimates to what is said of each.
+"""The decision rule on arrays of shape (families, arms).
 
-One family of a ledger is decided by it (`decisions`), and thousands of simulated ones at once
-(`calibration`). NaN is what the data cannot tell.
+It decides one family of a ledger (`decisions`), or thousands of simulated families at once
+(`calibration`). NaN marks what the data cannot tell.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Codes = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Estimates:
-    """Means with their errors, each (s, m), in points; NaN where `Estimate` has None."""
+    """Means with their standard errors, each (s, m), in points; NaN where `Estimate` has None."""
 
     mean: Floats
     se: Floats
@@ -38,7 +38,7 @@ class Estimates:
 
     @classmethod
     def of_one_family(cls, estimates: Iterable[Estimate | None]) -> Estimates:
-        """Return the estimates (1, m) of a family; a single model's has no error of seeds."""
+        """Return the estimates (1, m) of a family; NaN for a single model (one seed)."""
         known = [
             (one.mean, one.se, one.df)
             if one is not None and one.scope != THIS_MODEL and one.se is not None
@@ -57,11 +57,11 @@ class Estimates:
         return self.mean - reach, self.mean + reach
 
     def p(self) -> Floats:
-        """Return the two-sided p value of a mean of zero."""
+        """Return the two-sided p value of the hypothesis of a mean of zero."""
         return 2 * self._tail(-np.abs(self.mean))
 
     def p_outside(self, margin: float) -> Floats:
-        """Return the larger one-sided p value of a mean outside the margin."""
+        """Return the larger of both one-sided p values of a mean outside the margin."""
         return self._tail(np.abs(self.mean) - margin)
 
     def p_harm(self, margin: float) -> Floats:
@@ -73,14 +73,14 @@ class Estimates:
         return self._tail(self.mean - margin)
 
     def _tail(self, at: Floats) -> Floats:
-        """Return how likely means are off their truth by no more than `at`; mostly < 0."""
-        from scipy.special import stdtr  # a third of a second that other commands do not pay
+        """Return the probability that a mean errs by at most `at`, which is mostly negative."""
+        from scipy.special import stdtr  # imported here: takes a third of a second
 
         return np.asarray(stdtr(self.df, at / self.se))
 
 
 class Tested(NamedTuple):
-    """The p values (s, m), of several tests the largest; all but the first are corrected."""
+    """The p values (s, m), the largest of several tests; all but `p` are corrected."""
 
     p: Floats
     corrected: Floats
@@ -90,7 +90,7 @@ class Tested(NamedTuple):
 
 
 def tested(tests: Sequence[Estimates], margin: float, correct: Correction) -> Tested:
-    """Test the means that stand against all of these estimates."""
+    """Return the p values of means that must pass the tests of all these estimates."""
 
     def largest(p: Iterable[Floats]) -> Floats:
         return functools.reduce(np.fmax, p)
@@ -106,7 +106,7 @@ def tested(tests: Sequence[Estimates], margin: float, correct: Correction) -> Te
 
 
 class Called(NamedTuple):
-    """What is said (s, m), and whether harm and gain are ruled out, be something stronger said."""
+    """The verdicts (s, m), and whether harm and gain are ruled out, even under a stronger one."""
 
     kinds: Codes
     harm: NDArray[np.bool_]
@@ -114,16 +114,16 @@ class Called(NamedTuple):
 
 
 def called(crossed: Estimates, found: Tested, margin: float, allowed: float) -> Called:
-    """Return what the tests come to, whatever makes an arm undecidable.
+    """Return the verdicts that follow from the tests, before any reason not to decide an arm.
 
-    Nothing is said against the interval that is printed, which an error of more than 5 % may leave
-    over zero, or beyond the margin.
+    No verdict contradicts the printed 95 % interval. With an allowed error above 5 % a test could
+    reject although the interval contains zero, or reaches beyond the margin.
 
     Args:
         crossed: the estimates whose intervals are printed.
         found: the p values.
-        margin: of practical relevance, in points.
-        allowed: the error of each family.
+        margin: the smallest gain of practical relevance, in points.
+        allowed: the error rate of each family.
     """
     low, high = crossed.interval()
     harm = (found.harm <= allowed / 2) & ~(low <= -margin)
@@ -137,5 +137,5 @@ def called(crossed: Estimates, found: Tested, margin: float, allowed: float) -> 
 
 
 def signs(mean: Floats, where: NDArray[np.bool_]) -> Codes:
-    """Return positive or negative where that is said, by the sign of the mean."""
+    """Return the code of positive or negative by the sign of the mean, and undecided elsewhere."""
     return np.where(where, np.where(mean < 0, NEGATIVE, POSITIVE), UNDECIDED).astype(np.int8)

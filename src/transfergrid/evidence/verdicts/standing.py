@@ -1,6 +1,6 @@
-"""What a gain must stand against, and how many more seeds it would take: a forecast with its range.
+"""The tests that a gain must pass, and a forecast of the further seeds needed, with its range.
 
-It stands against its crossed estimate and, with few seeds, against the seeds alone.
+A gain must pass the test of its crossed estimate and, with few seeds, that of the seeds alone.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from transfergrid.evidence.statistics.power import finds, multiplier
 from transfergrid.evidence.statistics.skew import ENOUGH_SEEDS, is_skewed
 
 MOST_SEEDS = 1_000
-"""More further seeds than that are not asked for."""
+"""The largest number of further seeds that is considered."""
 ENDLESS = 10**12
-"""Seeds whose own error is nothing."""
+"""A number of seeds so large that their own error is zero."""
 SURE = 0.8
-"""How often a range of seeds holds the number that the true noise would ask for."""
+"""The probability that a forecast range contains the number that the true noise would require."""
 MORE_ITEMS = "more seeds would not do: it takes more test items"
 MORE_GROUPS = "more seeds would not do: it takes more groups of test items"
 TOO_MANY = f"{MOST_SEEDS:,} more seeds would not show so small a gain, nor one of the margin"
 
 
 class Standing:
-    """An estimate and, with few seeds, that of the seeds alone; of each p the larger counts."""
+    """An estimate and, with few seeds, the one over seeds alone; the larger p value counts."""
 
     def __init__(self, estimate: Estimate, gains: NDArray[np.float64]) -> None:
         self.estimate, self.gains = estimate, gains
 
     @cached_property
     def is_skewed(self) -> bool:
-        """Whether its gains lie so unevenly that a t test of them would mislead."""
+        """Whether the gains are so skewed that a t test of them would mislead."""
         return bool(is_skewed(self.gains))
 
     @cached_property
     def seeds(self) -> Estimate | None:
-        """The estimate over seeds alone, where it counts beside that over seeds and items."""
+        """The estimate over seeds alone, if it counts beside the one over seeds and items."""
         few = 1 < self.estimate.n < ENOUGH_SEEDS
         return over_blocks(self.gains) if self.estimate.is_crossed and few else None
 
     def noisier(self, factor: float) -> Standing:
-        """Return it as if what shrinks with the seeds had so many times the variance."""
+        """Return a copy with so many times the variance, as far as that shrinks with the seeds."""
         found = copy(self)
         found.estimate = _noisier(self.estimate, factor)
         found.seeds = _noisier(self.seeds, factor) if self.seeds else None
         return found
 
     def tests(self) -> list[Estimate]:
-        """Return the estimates that decide now."""
+        """Return the estimates that decide with the current seeds."""
         return self._tests_with(self.estimate.n)
 
     def _tests_with(self, n: int) -> list[Estimate]:
@@ -67,7 +67,7 @@ class Standing:
         return [self.estimate, *([self.seeds] if few and self.seeds else [])]
 
     def detectable(self, level: float, power: float) -> float | None:
-        """Return the smallest gain that would have been found."""
+        """Return the smallest gain that would have been detected."""
         return _largest(_reach(one.se, one.df, level, power) for one in self.tests())
 
     def finds(self, effect: float, n: int, level: float, power: float) -> bool:
@@ -76,7 +76,7 @@ class Standing:
         return level > 0 and all(finds(*error, level, power, effect) for error in errors)
 
     def reach(self, n: int, level: float, power: float) -> float | None:
-        """Return the smallest gain that would be found with `n` seeds."""
+        """Return the smallest gain that would be detected with `n` seeds."""
         tests = self._tests_with(n)
         return _largest(_reach(*one.se_with(n), level, power) for one in tests)
 
@@ -84,9 +84,10 @@ class Standing:
 def standings(
     estimates: Sequence[Estimate], gains: Sequence[NDArray[np.float64]]
 ) -> list[Standing]:
-    """Return how each stands, given its estimate and its gains by block (n,).
+    """Return the `Standing` of each arm, given its estimate and its gains by block (n,).
 
-    What is computed of the gains is so of all at once where there are equally many of each.
+    If all arms have the same number of blocks, the statistics of their gains are computed in one
+    batch.
     """
     found = list(map(Standing, estimates, gains))
     if len({len(own) for own in gains}) == 1 and len(gains[0]) > 1:
@@ -114,7 +115,7 @@ def _reach(se: float | None, df: float | None, level: float, power: float) -> fl
 
 
 class Forecast(NamedTuple):
-    """Further seeds, and the ends of their range; an end is None beyond `MOST_SEEDS`."""
+    """A number of further seeds, and the ends of its range; an end is None above `MOST_SEEDS`."""
 
     seeds: int | None
     low: int | None
@@ -127,8 +128,8 @@ NO_FORECAST = Forecast(None, None, None)
 def forecast(standing: Standing, effect: float, level: float, power: float) -> Forecast:
     """Return how many further seeds would show a gain of this effect.
 
-    The range comes of the variance over seeds, of which few seeds know little: (n - 1) s² over the
-    true one is chi-square with n - 1 degrees of freedom.
+    The range comes from the uncertainty of the variance over seeds: (n - 1) s² divided by the true
+    variance is chi-square distributed with n - 1 degrees of freedom.
     """
     needed = seeds_needed(standing, effect, level, power)
     if standing.estimate.n < 2:
@@ -142,7 +143,7 @@ def forecast(standing: Standing, effect: float, level: float, power: float) -> F
 
 @lru_cache(maxsize=64)
 def _factors(df: int) -> tuple[float, float]:
-    """Return the smallest and largest true variance, over the estimated one, that one reckons."""
+    """Return the ends of the plausible range of the true variance, relative to the estimate."""
     from scipy.special import chdtri
 
     outside = (1 - SURE) / 2
@@ -152,7 +153,8 @@ def _factors(df: int) -> tuple[float, float]:
 def seeds_needed(standing: Standing, effect: float, level: float, power: float) -> int | None:
     """Return how many further seeds would show a gain of this effect, in points.
 
-    None if even `MOST_SEEDS` would not. Skewed gains take as many as a t test bears them with.
+    None if even `MOST_SEEDS` would not. If the gains are skewed, there must be at least so many
+    seeds that a t test tolerates the skewness.
     """
     least = ENOUGH_SEEDS if standing.is_skewed else 0
 
@@ -164,12 +166,12 @@ def seeds_needed(standing: Standing, effect: float, level: float, power: float) 
 
 
 def is_ahead(standing: Standing, effect: float, level: float, power: float) -> bool:
-    """Return whether `seeds_needed` is any number, without searching for it."""
+    """Return whether `seeds_needed` would return a number, without searching for it."""
     return standing.finds(effect, standing.estimate.n + MOST_SEEDS, level, power)
 
 
 def _first(enough: Callable[[int], bool], low: int, high: int, now: int) -> int | None:
-    """Return the fewest seeds above `low` and up to `high` that are enough, less those there."""
+    """Return by bisection how many more seeds than `now` suffice; None if `high` does not."""
     if not enough(high):
         return None
     while high - low > 1:
@@ -179,9 +181,10 @@ def _first(enough: Callable[[int], bool], low: int, high: int, now: int) -> int 
 
 
 def why_none(standing: Standing, effect: float, level: float, power: float) -> str:
-    """Return why no number of seeds that is asked for would do.
+    """Return why no considered number of further seeds is enough.
 
-    For want of test items only where endless seeds would leave too much, which comes of items.
+    The reason is too few test items only if the item noise would be too large even with endless
+    seeds.
     """
     left = standing.reach(ENDLESS, level, power)
     if left is None or left <= effect:

@@ -1,10 +1,10 @@
-"""What few seeds cannot have seen: rare bad ones, and the collapses that would undo a verdict.
+"""What few seeds cannot show: rare bad seeds, and the collapses that would undo a verdict.
 
-No test on an arm's own few seeds sees a tail that was not drawn, and a rate that is pooled over a
-grid must not enter an estimate either: it would call every arm that never collapses bad. So this is
-a mark beside a verdict and changes none. If a share π of an arm's seeds collapsed to chance, the
-end of its interval at `edge` would move to (1 - π) edge - π loss, with its loss the mean score less
-chance; the verdict breaks where that passes its limit.
+No test on an arm's own few seeds can see a tail that was not drawn. A collapse rate pooled over a
+grid must not enter the estimate either: it would make every arm that never collapses look bad. So
+this is a mark beside a verdict and changes no verdict. If a share π of an arm's seeds collapsed to
+chance, the interval's end at `edge` would move to (1 - π) edge - π loss, where `loss` is the mean
+score minus chance. The verdict breaks where that end passes its limit.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ CONFIDENCE = 0.95
 
 
 def unseen_bad_seed_rate(n: int) -> float:
-    """Return the largest share of bad seeds that n good ones leave possible, at 95 %."""
+    """Return the largest share of bad seeds that is compatible with n good seeds, at 95 %."""
     return float(1 - (1 - CONFIDENCE) ** (1 / n))
 
 
 def upper_rate(found: int, of: int) -> float:
-    """Return the one-sided 95 % bound of a share (Clopper and Pearson 1934)."""
+    """Return the one-sided upper 95 % bound of a share (Clopper and Pearson 1934)."""
     from scipy.special import betaincinv
 
     return 1.0 if found >= of else float(betaincinv(found + 1, of - found, CONFIDENCE))
 
 
 def break_rate(edge: float, loss: float, limit: float = 0.0) -> float:
-    """Return the share of collapsed seeds with which an interval's end falls to a limit.
+    """Return the share of collapsed seeds at which an interval's end falls to a limit.
 
     Args:
         edge: the end of the interval that the verdict rests on, in points, more is better.
-        loss: what a collapse costs: mean score less chance, in points, above 0.
-        limit: at which the verdict no longer stands.
+        loss: what a collapse costs: the mean score minus chance, in points, above 0.
+        limit: the value at which the verdict no longer holds.
     """
     return min(max((edge - limit) / (edge + loss), 0.0), 1.0) if edge + loss > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class Collapses:
-    """The mark of one verdict."""
+    """Which collapses would undo one verdict."""
 
     rate: float
-    """Share of collapsed seeds that would undo it."""
+    """The share of collapsed seeds that would undo the verdict."""
     possible: float
-    """Share that the runs so far cannot exclude, at 95 %."""
+    """The largest share of collapses that the runs so far do not exclude, at 95 %."""
     of_baseline: bool
-    """Whether it is the baseline's seeds that would collapse."""
+    """Whether the collapsing seeds would be the baseline's."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """How many runs of an arm there are anywhere, and how many of them collapsed."""
+    """How many runs of one strategy and source there are anywhere, and how many collapsed."""
 
     collapsed: int = 0
     of: int = 0
 
 
 class Seen:
-    """The runs of a ledger by strategy and source, over all targets and budgets."""
+    """The runs of a ledger by strategy and source, over all targets and label budgets."""
 
     def __init__(self, results: Iterable[Result]) -> None:
         runs: Counter[Hashable] = Counter()
@@ -91,17 +91,17 @@ class Side:
     """One side of a comparison: what a collapse would cost it, and how often it may collapse."""
 
     loss: float | None
-    """Mean score less chance in points, oriented; None where chance is not known."""
+    """Mean score minus chance in points, oriented; None if chance is not known."""
     runs: Runs
 
 
 def collapses(
     kind: Kind, estimate: Estimate, margin: float, level: float, arm: Side, baseline: Side
 ) -> Collapses | None:
-    """Return the mark of the side that would undo a verdict sooner; None if none would.
+    """Return the collapses that would undo a verdict most easily; None if none would.
 
-    A collapsing arm undoes what speaks for it, a collapsing baseline what speaks against; both undo
-    that there is no difference, which rests on the interval of the two one-sided tests.
+    Collapses of the arm undo a verdict in its favour, collapses of the baseline one against it.
+    Both can undo equivalence, which rests on the interval of the two one-sided tests.
     """
     equivalent = kind is Kind.EQUIVALENT
     low, high = estimate.interval(1 - 2 * level) if equivalent else estimate.interval()
@@ -123,10 +123,10 @@ def collapses(
 
 
 class Chance:
-    """What a run scores that predicts one class alone: as `majority` does, if it is there.
+    """The score of a run that always predicts one class: that of `majority` if it was run.
 
     Args:
-        beside: mean scores in points of arms without any network, by target and labels.
+        beside: mean scores in points of the arms without a network, by target and labels.
     """
 
     def __init__(self, beside: Mapping[tuple[str, Labels], Sequence[tuple[str, float]]]) -> None:
@@ -134,9 +134,10 @@ class Chance:
         self._majority = {p: found[CONSTANT] for p, found in means.items() if CONSTANT in found}
 
     def of(self, cell: Result) -> float | None:
-        """Return it in points; else that of classes of one size, None where it is not known.
+        """Return the chance score of a cell's target in points; None if it is not known.
 
-        Of numbers it is what telling the mean of the test labels scores.
+        Without `majority`, classes are assumed to be of equal size. In regression, chance is the
+        score of predicting the mean of the test labels.
         """
         place = cell.parts.target, cell.labels
         if place in self._majority:
@@ -155,4 +156,5 @@ ONE_CLASS: dict[str, Callable[[int], float]] = {
     "nmi": lambda classes: 0.0,
     "ari": lambda classes: 0.0,
 }
-"""What a run that predicts one of so many classes of one size scores, 0 to 1, by metric."""
+"""The score, 0 to 1, of a run that always predicts one of so many equally large classes, by
+metric."""

@@ -30,7 +30,7 @@ PREDICTIONS = {
     "there are any, stand for it",
 }
 WITH_EITHER = PREDICTIONS.keys() - {"probabilities", "values"}
-"""What there may be beside what is predicted, be it probabilities or values."""
+"""Arrays that may be stored in addition to the probabilities or values."""
 CURVES = {
     "train_step": "(t,) batches seen",
     "train_loss": "(t,) training loss at these steps",
@@ -42,20 +42,22 @@ CURVES = {
 
 
 class Predictions(NamedTuple):
-    """What a cell said of each test example, in the order of the target's test split."""
+    """The predictions of a cell for the test examples, in the order of the target's test split."""
 
     probabilities: NDArray[np.float32]
-    """(n, classes); each row sums to 1. Of numbers these are `values`."""
+    """(n, classes); each row sums to 1. For targets of numbers it holds the `values`."""
     labels: NDArray[Any]
-    """(n,) int64, the true classes. Of numbers (n,) or (n, outputs) float32, the true ones."""
+    """(n,) int64, true classes. For targets of numbers (n,) or (n, outputs) float32, true ones."""
     groups: NDArray[np.str_] | None = None
-    """(n,), the group (hospital, domain, patient) of each example, where there are groups."""
+    """(n,), the group (hospital, domain, patient) of each example; None without groups."""
     clusters: NDArray[Any] | None = None
-    """(n,), equal for examples that depend on each other (of one patient, author, film); None where
-    groups, if there are any, stand for it, as they do in all older files."""
+    """(n,), equal for examples that depend on each other (same patient, author, film).
+
+    None if the groups, if any, are the clusters, as in all older files.
+    """
 
     def checked(self) -> Predictions:
-        """Return them in the types that are kept on disk.
+        """Return the predictions with the types that are stored on disk.
 
         Raises:
             ValueError: the shapes do not fit together.
@@ -77,12 +79,12 @@ class Predictions(NamedTuple):
 
     @property
     def of_numbers(self) -> bool:
-        """Whether numbers are predicted, and not classes: their labels are no indices."""
+        """Whether numbers are predicted, not classes; the labels are then floats, not indices."""
         return bool(np.asarray(self.labels).dtype.kind == "f")
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """What is predicted (n, outputs), where that is numbers."""
+        """The predicted numbers (n, outputs), if the target has numbers."""
         return self.probabilities
 
     @property
@@ -90,20 +92,21 @@ class Predictions(NamedTuple):
         return "values" if self.of_numbers else "probabilities"
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what there is, by name."""
+        """Return the arrays that are not None, by the names in `PREDICTIONS`."""
         told = self._asdict()
         told = {self._said: told.pop("probabilities"), **told}
         return {name: value for name, value in told.items() if value is not None}
 
     def correct(self) -> NDArray[np.bool_]:
-        """Return, for each test example, whether its most probable class is the true one."""
+        """Return (n,) whether the most probable class of each test example is the true one."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
 
     def dependent(self) -> NDArray[np.int32] | None:
-        """Return the cluster (n,) of each test example, from 0 on; None where all are independent.
+        """Return the cluster (n,) of each test example, from 0 on; None if all are independent.
 
-        Groups that were not declared to be subpopulations are clusters: patients that are taken for
-        independent make errors much too small, subpopulations that are not make them too large.
+        If `clusters` is None, the groups, if any, are the clusters. Treating the examples of a
+        patient as independent makes standard errors much too small; treating subpopulations as
+        clusters makes them too large, so `clusters` is set for groups that are subpopulations.
         """
         told = self.groups if self.clusters is None else self.clusters
         if told is None:
@@ -112,7 +115,7 @@ class Predictions(NamedTuple):
         return None if len(codes) == 0 or codes.max() + 1 == len(codes) else codes
 
     def only(self, rows: NDArray[np.int64]) -> Predictions:
-        """Return the predictions of some examples."""
+        """Return the predictions for these examples only."""
         kept = [None if value is None else value[rows] for value in self]
         return Predictions(*cast(Any, kept))
 
@@ -122,13 +125,13 @@ def _codes(names: NDArray[Any]) -> NDArray[np.int32]:
 
 
 SLACK = 0.02
-"""By how much the probabilities of an example may miss a sum of 1, as in half precision."""
+"""Tolerance for the sum of an example's probabilities, which half precision makes inexact."""
 
 
 def _check_values(said: Predictions) -> None:
-    """Raise `ValueError` unless these are probabilities of known classes, of one example or more.
+    """Raise `ValueError` unless the probabilities and class labels are valid, with some examples.
 
-    NaN fails every comparison, and so it does each of these.
+    NaN fails every comparison, so the conditions are written such that NaN is an error.
     """
     probabilities, labels = said.probabilities, said.labels
     n, classes = probabilities.shape
@@ -143,7 +146,7 @@ def _check_values(said: Predictions) -> None:
 
 
 def _check_numbers(said: Predictions) -> None:
-    """Raise `ValueError` unless these are finite numbers, of one example or more."""
+    """Raise `ValueError` unless values and labels are finite, with one or more examples."""
     for name, values in (("values", said.values), ("labels", said.labels)):
         if not values.size:
             raise ValueError(f"{name} {values.shape}: there are no examples")
@@ -152,10 +155,10 @@ def _check_numbers(said: Predictions) -> None:
 
 
 def predictions(path: Path) -> Predictions:
-    """Read what a cell said of each test example.
+    """Read the predictions of a cell for the test examples.
 
     Raises:
-        FileNotFoundError: it was not kept.
+        FileNotFoundError: they were not kept.
         BadInputError: the file is damaged, or holds something else.
     """
     kept = load(path)
@@ -167,7 +170,7 @@ def predictions(path: Path) -> Predictions:
     if "groups" in kept and kept["groups"].dtype.kind != "U":
         raise BadInputError("groups are no texts")
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found below
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow and NaN are checked for below
             found = Predictions(kept.pop(name), **kept).checked()
             (_check_numbers if found.of_numbers else _check_values)(found)
     except ValueError as error:
@@ -199,7 +202,7 @@ def curves(path: Path) -> dict[str, NDArray[Any]]:
 
 
 FINITE = ("train_step", "examples_seen", "validation_step", "validation_score")
-"""Curves without which the others have no place; a loss may be infinite."""
+"""Curves that must be finite, such as the steps; a loss may be infinite."""
 
 
 def _axis(name: str) -> str:
@@ -207,27 +210,27 @@ def _axis(name: str) -> str:
 
 
 class Packed(NamedTuple):
-    """The items that a cell got right, a bit each."""
+    """Which test items a cell got right, one bit per item."""
 
     bits: bytes
-    """Empty where numbers were predicted."""
+    """The bits; empty if numbers were predicted."""
     n: int
     items: str
-    """Stands for the test items: equal for cells that were tested on the same ones."""
+    """Digest of the test items: equal for cells that were tested on the same items."""
     clusters: str = ""
-    """Stands for what they depend on, likewise; empty where they are independent."""
+    """Digest of the items' clusters; empty if the items are independent."""
 
     def unpacked(self) -> NDArray[np.uint8]:
-        """Return 1 for each item (n,) that was right, else 0."""
+        """Return (n,) 1 for each item that was predicted right, else 0."""
         items: NDArray[np.uint8] = unpacked([self])[0]
         return items
 
 
 def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
-    """Return 1 for each item (cells, n) that was right, else 0, of cells with the same items.
+    """Return (cells, n) 1 for each item predicted right, else 0, for cells with the same items.
 
     Raises:
-        BadInputError: numbers were predicted, of which none is right or wrong.
+        BadInputError: numbers were predicted, which are not simply right or wrong.
     """
     kept = [cell.bits for cell in cells]
     if not all(kept):
@@ -237,32 +240,33 @@ def unpacked(cells: Sequence[Packed]) -> NDArray[np.uint8]:
 
 
 def packed(said: Predictions) -> Packed:
-    """Return in bits which items were right; of numbers, which are more or less so, none."""
+    """Return which items were predicted right, as bits; no bits if numbers were predicted."""
     bits = b"" if said.of_numbers else np.packbits(said.correct()).tobytes()
     return Packed(bits, len(said.labels), items_of(said), clusters_of(said))
 
 
 def items_of(said: Predictions) -> str:
-    """Return 16 hex digits that stand for the test items, by their labels in order."""
+    """Return 16 hex digits that identify the test items, computed from their labels in order."""
     labels = np.ascontiguousarray(said.labels, dtype=np.float32 if said.of_numbers else np.int64)
     return hashlib.sha256(labels.tobytes()).hexdigest()[:16]
 
 
 def clusters_of(said: Predictions) -> str:
-    """Return 16 hex digits that stand for what the test items depend on; empty if for nothing."""
+    """Return 16 hex digits that identify the items' clusters; empty if items are independent."""
     found = said.dependent()
     return "" if found is None else hashlib.sha256(found.tobytes()).hexdigest()[:16]
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays by name."""
+    """Write arrays by name to a compressed npz file."""
     np.savez_compressed(path, **cast(Any, dict(arrays)))
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read arrays by name, whatever they are.
+    """Read all arrays of an npz file, by name.
 
-    As `numpy.load` does, which takes most of its time to open members and parse headers.
+    It does what `numpy.load` does, but faster: `numpy.load` spends most of its time on opening
+    members and parsing headers.
 
     Raises:
         FileNotFoundError: they were not kept.
@@ -284,15 +288,16 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
 
 
 _UTF8 = 0x800
-"""The flag of a member that says how its name is written; others ask for more than to inflate."""
+"""Zip flag: the name of the member is UTF-8. Other flags need more than inflating."""
 _LOCAL = struct.Struct("<4s22xHH")
-"""Of the header before a member: what marks it, and the lengths of its name and what follows."""
+"""Local header of a zip member: its signature, and the lengths of its name and extra field."""
 
 
 def _inflated(told: bytes, member: zipfile.ZipInfo) -> bytes | None:
-    """Return what a deflated member holds; None where anything is amiss, of which `zipfile` tells.
+    """Return the contents of a deflated zip member; None if anything is wrong or unusual.
 
-    Its streams take longer to open than most members take to inflate.
+    The caller then uses `zipfile`, which reports what is wrong. `zipfile` is slower: opening one of
+    its streams takes longer than inflating most members.
     """
     if member.compress_type != zipfile.ZIP_DEFLATED or member.flag_bits & ~_UTF8:
         return None
@@ -311,7 +316,7 @@ def _inflated(told: bytes, member: zipfile.ZipInfo) -> bytes | None:
 
 
 def of_npy(told: bytes) -> NDArray[Any]:
-    """Return the array that an npy file, or a member of an npz, holds; raises what NumPy does."""
+    """Return the array in the bytes of an npy file or npz member; raise whatever NumPy raises."""
     version = npy.read_magic(BytesIO(told))
     start = 10 if version == (1, 0) else 12
     start += int.from_bytes(told[8:start], "little")
@@ -322,7 +327,7 @@ def of_npy(told: bytes) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _header(told: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and type of an array; raises `ValueError` for objects: no pickles."""
+    """Return shape, Fortran order and dtype of an array; raise `ValueError` for pickled objects."""
     stream = BytesIO(told)
     of_version = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     shape, in_columns, kind = of_version[npy.read_magic(stream)](stream)

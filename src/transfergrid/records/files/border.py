@@ -1,7 +1,8 @@
-"""What a file says is checked here before anything computes with it, and never guessed at.
+"""Validation of external data: the contents of a file are checked before code uses them.
 
-Results come from other people, other programs and disks that fill up. So every JSON text passes a
-`Reader` of its type, and what does not fit is set aside by whoever reads it: left out, and named.
+Results come from other people, from other programs and from disks that were full. So every JSON
+text is read by a `Reader` of its type. Callers leave out what does not fit, and name it in a
+warning.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST = 2**128
-"""No number that is meant is larger: no float32 is, and squares and cubes of it are finite."""
+"""Largest number that is accepted: no float32 is larger, and its square and cube are finite."""
 _LIMITS: dict[str, dict[str, Any]] = {
     "float": {"ge": -float(LARGEST), "le": float(LARGEST), "allow_inf_nan": False},
     "int": {"ge": -LARGEST, "le": LARGEST},
@@ -28,7 +29,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
 
 
 class Reader(Generic[T]):
-    """Reads JSON of one type, strictly; numbers must be finite and no larger than `LARGEST`.
+    """Reads JSON of one type, strictly; numbers must be finite and at most `LARGEST` in size.
 
     Args:
         kind: a dataclass, a `TypedDict` or any other annotation that pydantic knows.
@@ -38,18 +39,18 @@ class Reader(Generic[T]):
         self._kind = kind
 
     def __call__(self, text: str | bytes) -> T:
-        """Return what the text holds; keys that the type does not know are left aside.
+        """Return the value that JSON text holds; unknown keys are ignored.
 
         Raises:
-            BadInputError: it holds something else; the first wrong key is named.
+            BadInputError: the text does not fit the type; the message names the first wrong key.
         """
         return self._found(lambda: self._validator.validate_json(text, strict=True))
 
     def of(self, value: Any) -> T:
-        """Return plain values that are of the type.
+        """Return a value of the type, made from plain values.
 
         Raises:
-            BadInputError: they are not.
+            BadInputError: the plain values do not fit the type.
         """
         return self._found(lambda: self._validator.validate_python(value))
 
@@ -63,7 +64,7 @@ class Reader(Generic[T]):
 
     @cached_property
     def _validator(self) -> SchemaValidator:
-        from pydantic import TypeAdapter  # 70 ms, which help and refusals do not pay
+        from pydantic import TypeAdapter  # here, because it takes 70 ms that help can save
         from pydantic_core import SchemaValidator
 
         return SchemaValidator(_limited(TypeAdapter(self._kind).core_schema))
@@ -71,22 +72,22 @@ class Reader(Generic[T]):
 
 @dataclass(frozen=True)
 class Checked:
-    """Says in an annotation that a value passes a function, which raises ValueError or returns it.
+    """Annotation metadata: a value must pass a function, which returns it or raises `ValueError`.
 
-    It is `pydantic.AfterValidator`, less the import of pydantic where nothing is read yet.
+    It works like `pydantic.AfterValidator`, but does not import pydantic before something is read.
     """
 
     check: Callable[[Any], Any]
 
     def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
-        """Return pydantic's schema of the annotation."""
+        """Return pydantic's schema for the annotation."""
         from pydantic_core.core_schema import no_info_after_validator_function
 
         return no_info_after_validator_function(self.check, schema_of(kind))
 
 
 def like(kind: Any) -> Checked:
-    """Say in an annotation that a value which is not empty can be read as another type, too."""
+    """Return annotation metadata: a value that is not empty must also be readable as this type."""
     reader: Reader[Any] = Reader(kind)
 
     def check(value: Any) -> Any:
@@ -101,7 +102,7 @@ def like(kind: Any) -> Checked:
 
 
 def _limited(schema: Any) -> Any:
-    """Return a schema of pydantic with the limits of numbers in it, wherever they stand."""
+    """Return a pydantic schema with limits added to all numbers in it, at any depth."""
     if isinstance(schema, Mapping):
         kind = schema.get("type")
         limits = _LIMITS.get(kind, {}) if isinstance(kind, str) else {}
@@ -117,17 +118,17 @@ def _told(error: ValidationError) -> str:
 
 
 def time_of(text: str) -> datetime:
-    """Return an ISO 8601 time; one without a zone is UTC.
+    """Return the time in ISO 8601 text; without a time zone it is UTC.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not such a time.
     """
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def is_time(text: str | None) -> str | None:
-    """Return an ISO 8601 time, or None; raises `ValueError` for any other text."""
+    """Return an ISO 8601 time, or None, unchanged; raise `ValueError` for any other text."""
     if text is not None:
         try:
             time_of(text)

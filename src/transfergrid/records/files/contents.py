@@ -1,4 +1,4 @@
-"""Files that others have made: what is no file is not waited for."""
+"""Read files that others have made, without waiting for pipes or devices in their place."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T", str, bytes)
 
 
 def status_of(path: Path) -> os.stat_result:
-    """Return the status of a file or folder, before it is opened.
+    """Return the status of a file or folder, to be checked before it is opened.
 
-    A pipe in a file's place would be waited for, for ever, and a device may have no end.
+    Opening a pipe would block for ever, and a device may have no end.
 
     Raises:
-        OSError: there is none, or it is something else.
+        OSError: the path does not exist, or is neither a file nor a folder.
     """
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -28,20 +28,21 @@ def status_of(path: Path) -> os.stat_result:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what a file holds.
+    """Return the contents of a file.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: the path cannot be read, or is not a file.
     """
     status_of(path)
     return path.read_bytes()
 
 
 def parsed(text: T, decode: Callable[[T], Any] = json.loads) -> Any:
-    """Return what JSON holds, taken apart by `decode`.
+    """Return the value of JSON text, parsed by `decode`.
 
     Raises:
-        ValueError: it is none (`JSONDecodeError`), or holds more than Python reads.
+        ValueError: the text is not JSON (`JSONDecodeError`), is nested too deeply, or has a number
+            with too many digits for Python.
     """
     try:
         return decode(text)

@@ -1,8 +1,8 @@
-"""What is in a file or folder, as a short hash that does not depend on where it lies.
+"""Fingerprints of the contents of files and folders, independent of their location.
 
-Hashing a large folder is slow and is asked for by every process of a grid, so facts about files
-(their hash, whether an image decodes) are remembered on disk for as long as size and time stamps
-stay the same. The memory is a convenience: one that is broken or cannot be written is ignored.
+Hashing a large folder is slow, and every process of a grid needs it. So facts about files (their
+hash, whether an image decodes) are cached on disk, and are valid while size and time stamps stay
+the same. A cache that is damaged or cannot be written is ignored.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.files import contents
 
 PACKAGE = "package:"
-"""What a path inside an installed Python package begins with."""
+"""Prefix of a path inside an installed Python package."""
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 2.0
-"""A file touched more recently may change again within one tick of a coarse file system clock."""
+"""A file changed more recently than this is not cached: within one tick of a coarse file system
+clock it may change again without a new time stamp."""
 
 Stamp = list[int]
 Memory = dict[str, tuple[Stamp, dict[str, str]]]
 
 
 def fingerprint(path: str | Path) -> str:
-    """Return 16 hex digits that identify a file's bytes, or a folder's visible tree.
+    """Return 16 hex digits that identify the bytes of a file, or the visible files of a folder.
 
-    A folder's fingerprint covers the relative path and the contents of every file whose path has
-    no part that starts with a dot; links to nothing are no files.
+    A folder's fingerprint covers the relative path and the contents of every file, except files
+    with a dot at the start of their name or of a parent folder's name, and except broken links.
 
     Raises:
-        BadInputError: there is no such path, or a file cannot be read.
+        BadInputError: the path does not exist, or a file cannot be read.
     """
     root = existing(path)
     if root.is_file():
@@ -51,10 +52,10 @@ def fingerprint(path: str | Path) -> str:
 
 
 def existing(path: str | Path) -> Path:
-    """Return the absolute path, `~` expanded; `package:NAME/rest` lies in an installed package.
+    """Return an absolute path, with `~` and `package:NAME/rest` (in an installed package) expanded.
 
     Raises:
-        BadInputError: nothing is there.
+        BadInputError: the path does not exist.
     """
     if is_packaged(path):
         path = _in_package(str(path).removeprefix(PACKAGE))
@@ -65,21 +66,21 @@ def existing(path: str | Path) -> Path:
 
 
 def at_home(path: str | Path) -> Path:
-    """Return a path with `~` expanded; one that names a user who is not there stays as it is."""
+    """Return a path with `~` expanded; `~name` of an unknown user is left as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (which raises for such a user)
 
 
 def is_packaged(path: object) -> bool:
-    """Tell whether a path is of the form `package:NAME/rest`."""
+    """Return whether a path has the form `package:NAME/rest`."""
     return isinstance(path, str) and path.startswith(PACKAGE)
 
 
 def _in_package(place: str) -> Path:
-    """Return where `NAME/rest` is; the package is found without being imported."""
+    """Return the path of `NAME/rest`; the package is found without importing it."""
     name, _, rest = place.partition("/")
-    try:  # of a dotted name the packages above would be imported
+    try:  # a dotted name is refused, because finding it would import the parent packages
         found = find_spec(name) if name.isidentifier() else None
-    except ValueError:  # a module without a place, such as `__main__`
+    except ValueError:  # a module without a spec, such as `__main__`
         found = None
     if found is None or not found.submodule_search_locations:
         distribution = name.replace("_", "-")
@@ -92,8 +93,8 @@ def _in_package(place: str) -> Path:
 def visible_files(root: Path) -> list[str]:
     """Return the sorted relative POSIX paths of all non-hidden files below a folder.
 
-    Links to folders are followed, except back into a folder that contains them; links that lead
-    nowhere are returned, pipes and sockets are not.
+    Links to folders are followed, except into a folder that contains the link. Broken links are
+    included; pipes and sockets are not.
     """
     return sorted(_walk(root, "", frozenset()))
 
@@ -135,12 +136,12 @@ def _sha256(file: Path) -> str:
 def file_facts(
     root: Path, names: Iterable[str], kind: str, measure: Callable[[Path], str]
 ) -> dict[str, str]:
-    """Return `measure(root / name)` for each name, measuring only what is new or has changed.
+    """Return `measure(root / name)` for each name; only new or changed files are measured.
 
     Args:
         root: an absolute folder, or an absolute file with the single name ``""``.
         names: paths relative to `root`.
-        kind: what is measured; another string whenever `measure` may answer differently.
+        kind: cache key of the measure; it must change whenever `measure` may give other results.
         measure: a function of a file's contents; called from several threads.
 
     Raises:
@@ -175,7 +176,7 @@ def _measured(measure: Callable[[Path], str], file: Path) -> str:
 
 
 def _settled(file: Path, stamp: Stamp) -> bool:
-    """Tell whether the file stayed as it was while it was read, and is not brand new."""
+    """Return whether a file did not change while it was read, and is older than a moment."""
     return _stamp(file) == stamp and max(stamp[1:]) / 1e9 < time.time() - SETTLED_SECONDS
 
 
@@ -184,7 +185,7 @@ def _knows(memory: Memory, name: str, stamp: Stamp, kind: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return where facts about files are kept: `$TRANSFERGRID_CACHE`, or the user's cache."""
+    """Return the folder of cached facts: `$TRANSFERGRID_CACHE`, or the user's cache folder."""
     if own := os.environ.get("TRANSFERGRID_CACHE"):
         return at_home(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfergrid"
@@ -209,7 +210,7 @@ def _text(facts: dict[Any, Any]) -> dict[str, str]:
 
 
 def _remember(root: Path, news: Memory) -> None:
-    """Add facts to the memory of `root`; of two writers at once, one may lose what it added."""
+    """Add facts to the cache for `root`; if two processes write at once, some may be lost."""
     if not news:
         return
     memory = _remembered(root)
@@ -219,11 +220,11 @@ def _remember(root: Path, news: Memory) -> None:
     try:
         replace_text(_memory_file(root), json.dumps(memory))
     except OSError:
-        return  # a read-only or full disk costs time, not results
+        return  # without a cache everything is slower, but correct
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Write a file in one step, so that no reader sees a part of it.
+    """Replace the text of a file atomically, so that no reader sees an incomplete file.
 
     Raises:
         OSError: it cannot be written.

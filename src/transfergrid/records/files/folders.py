@@ -1,4 +1,4 @@
-"""Folders that appear whole, although many processes on many machines write them at once."""
+"""Folders that appear complete or not at all, although many processes write at the same time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from transfergrid.records.process.living import is_of_the_dead
 
 RUNNING = "running"
-"""Of a ledger's folder, where runs that take long leave what another process goes on from."""
+"""The folder of checkpoints in a ledger, from which another process can resume a long run."""
 _DAY = 86_400.0
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted; none if it does not exist."""
+    """Return the names of a folder's subfolders, sorted; none if the folder does not exist."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
@@ -28,12 +28,12 @@ def names(folder: Path) -> list[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # such as a link to itself
+    except OSError:  # for example a link to itself
         return False
 
 
 def listed(folder: Path) -> list[str]:
-    """Return the names of whatever is in a folder, sorted; none if it is no folder."""
+    """Return the names of all entries of a folder, sorted; none if it is not a folder."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -41,7 +41,7 @@ def listed(folder: Path) -> list[str]:
 
 
 def rename_whole(draft: Path, final: Path) -> bool:
-    """Rename a folder; return False if there is one of that name with something in it."""
+    """Rename a folder; return False if the new name belongs to a folder that is not empty."""
     final.parent.mkdir(parents=True, exist_ok=True)
     try:
         draft.rename(final)
@@ -53,7 +53,7 @@ def rename_whole(draft: Path, final: Path) -> bool:
 
 
 def clear_abandoned(drafts: Path) -> None:
-    """Remove what was being written by processes that are gone, or that began a day ago."""
+    """Remove drafts of processes that are gone, and drafts that were not changed for a day."""
     for name in listed(drafts):
         with contextlib.suppress(OSError):
             place = drafts / name

@@ -1,7 +1,7 @@
-"""Arrays of files that are mapped into memory, without a file being held open for each.
+"""Memory-map arrays from files without keeping a file open for each array.
 
-`numpy.load(mmap_mode="r")` keeps one open as long as its array lives. A cache of thousands of parts
-would soon come to the number of files that a process may have, 1,024 on many systems.
+`numpy.load(mmap_mode="r")` keeps a file open for as long as its array lives. A cache of thousands
+of parts would soon reach the limit of open files per process, 1,024 on many systems.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ _HEADERS: dict[tuple[int, int], Any] = {
 
 
 def mapped(file: Path) -> NDArray[Any]:
-    """Return the array of a `.npy` file, read-only; the file may be removed meanwhile.
+    """Return the array of a `.npy` file, memory-mapped and read-only.
+
+    The file may be removed while the array is in use.
 
     Raises:
-        OSError: it cannot be opened, or not be mapped.
-        ValueError: it is no such file, is cut, or holds objects, which would be unpickled.
+        OSError: the file cannot be opened or mapped.
+        ValueError: it is not such a file, is truncated, or holds objects, which need unpickling.
     """
     libc = _libc()
     if libc is None:
@@ -58,7 +60,7 @@ def mapped(file: Path) -> NDArray[Any]:
 
 @cache
 def _libc() -> Any:
-    """Return the C library with `mmap` and `munmap`; None where there is none like it."""
+    """Return the C library, prepared for `mmap` and `munmap`; None if there is no such library."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype, libc.munmap.restype = ctypes.c_void_p, ctypes.c_int

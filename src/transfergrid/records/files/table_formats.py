@@ -1,4 +1,4 @@
-"""The formats of tables, each read to plain values; errors name the line or the row."""
+"""Readers for the formats of tables, which return plain values; errors name the line or the row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Columns: TypeAlias = tuple[dict[str, list[Any]], Sequence[int], str]
 """Columns by name, the numbers of their lines or rows, and "line" or "row"."""
 
 LARGEST_FIELD = 1 << 30
-"""Characters of one CSV field; the csv module's own limit is shorter than many a document."""
+"""Largest number of characters in a CSV field; the default of `csv` is too small for documents."""
 OTHER_DELIMITERS = {";": '";"', "\t": "tab", ",": '","', "|": '"|"'}
 BETWEEN = " / "
-"""Between the headings of one column that stand in several rows."""
+"""Separator between the headings of a column that has several rows of headings."""
 _RULE = re.compile(r":?-+:?")
 _EMPHASIS = re.compile(r"^(\*{1,3}|_{2,3})(.*)\1$")
 
@@ -33,13 +33,13 @@ Row: TypeAlias = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Advice:
-    """How errors say that a table can be read otherwise.
+    """Advice in error messages on how to read a table with other options.
 
     Attributes:
-        key: what stands before `encoding=` and `delimiter=` where a person types them; None where
-            nothing can be typed.
-        no_column: what to do where a column is missing.
-        twice: what to do where several columns have one name.
+        key: prefix of `encoding=` and `delimiter=` where a user can type them; None where they
+            cannot be typed.
+        no_column: advice if a column is missing.
+        twice: advice if several columns have the same name.
     """
 
     key: str | None = "target."
@@ -47,7 +47,7 @@ class Advice:
     twice: str = ""
 
     def encoded_as(self, other: str) -> str:
-        """Say what to do with a file that is in another encoding."""
+        """Return the advice for a file that is in another encoding."""
         if self.key is None:
             return f"save it as UTF-8 (it looks like {other})"
         return f"if it is another: {self.key}encoding={other}"
@@ -58,16 +58,16 @@ TARGET = Advice()
 
 @dataclass(frozen=True)
 class Asked:
-    """What of a table is asked for, and how it is written.
+    """Which columns of a table to read, and how the table is written.
 
     Attributes:
         wanted: the columns to read; None for all of them.
-        encoding: of the text formats; a byte order mark may or may not be there.
-        delimiter: between the fields of CSV; by default as the file's ending says or, if all
-            columns are wanted, what divides the first line into most.
-        headings: rows of headings of CSV and markdown. A column's headings are joined by
-            `BETWEEN`; one that is blank is that on its left, as in cells that were merged.
-        advice: for errors.
+        encoding: encoding of the text formats; a byte order mark is optional.
+        delimiter: delimiter of CSV fields; by default the one that belongs to the file's suffix
+            or, if all columns are read, the one that gives most fields in the first line.
+        headings: number of rows of headings in CSV and markdown. The headings of a column are
+            joined by `BETWEEN`; a blank one takes the value on its left, as in merged cells.
+        advice: advice for error messages.
     """
 
     wanted: Iterable[str] | None = None
@@ -78,21 +78,21 @@ class Asked:
 
     @property
     def names(self) -> list[str]:
-        """Those of the columns to read, each once; none where all are."""
+        """The names in `wanted` without repetitions; empty if all columns are read."""
         return list(dict.fromkeys(self.wanted or ()))
 
 
 def csv_columns(text: str, name: str, asked: Asked, delimiter: str) -> Columns:
-    """Read columns of CSV; the first row that is not blank names them.
+    """Read columns of CSV text; the first row that is not blank holds the column names.
 
     Args:
-        text: of the file.
-        name: how errors call it.
-        asked: what of it.
-        delimiter: between fields. Fields between tabs may hold quotes that quote nothing.
+        text: text of the file.
+        name: name of the file in error messages.
+        asked: what to read.
+        delimiter: delimiter between fields. Tab-separated fields may contain unpaired quotes.
 
     Raises:
-        BadInputError: it lacks a column, or a line is broken or has too many or few fields.
+        BadInputError: a column is missing, or a line is broken or has too many or too few fields.
     """
     csv.field_size_limit(LARGEST_FIELD)
     plain = delimiter == "\t" and _quotes_are_plain(text)
@@ -101,16 +101,19 @@ def csv_columns(text: str, name: str, asked: Asked, delimiter: str) -> Columns:
 
 
 def markdown_columns(text: str, name: str, asked: Asked) -> Columns:
-    """Read columns of a table in markdown; lines without `|` are passed over, bold is none.
+    """Read columns of a markdown table; lines without `|` are skipped, bold and italics removed.
 
     Raises:
-        BadInputError: it lacks a column, or a line has too many or few fields.
+        BadInputError: a column is missing, or a line has too many or too few fields.
     """
     return _of_rows(_markdown_rows(text), name, asked)
 
 
 def sniffed(text: str, usual: str) -> str:
-    """Return what divides the first line into most fields: comma, semicolon, tab, or the usual."""
+    """Return the delimiter that gives most fields in the first line: comma, semicolon or tab.
+
+    The usual delimiter is preferred on a tie.
+    """
     csv.field_size_limit(LARGEST_FIELD)
     first = [next((line for line in io.StringIO(text, newline=None) if line.strip()), "")]
     ways = {between: len(next(csv.reader(first, delimiter=between), ())) for between in ",;\t"}
@@ -128,7 +131,7 @@ def _of_rows(rows: Iterator[Row], name: str, asked: Asked, delimiter: str | None
     for line, fields in rows:
         if len(fields) != len(header):
             if len(fields) == 1 and not fields[0].strip():
-                continue  # spaces on an empty line
+                continue  # a line of spaces only
             counts = f"{len(fields)} fields, but the header has {len(header)}"
             raise BadInputError(f"{name}: line {line} has {counts}")
         numbers.append(line)
@@ -138,7 +141,7 @@ def _of_rows(rows: Iterator[Row], name: str, asked: Asked, delimiter: str | None
 
 
 def _headed(rows: Iterator[Row], headings: int, name: str) -> tuple[list[str], Iterator[Row]]:
-    """Return the names of the columns, and the rows below; see `tables.Asked.headings`."""
+    """Return the column names and the rows below the headings; see `Asked.headings`."""
     *above, last = [fields for _, fields in islice(rows, headings)] or [[]]
     names = [field.strip() for field in last]
     if headings == 1 and names:
@@ -157,16 +160,16 @@ def _headed(rows: Iterator[Row], headings: int, name: str) -> tuple[list[str], I
 
 
 def _names_rows(row: Sequence[str]) -> bool:
-    """Return whether a row names the columns left of the scores, as pandas writes several levels.
+    """Return whether a row holds index names, as pandas writes them below several rows of headings.
 
-    Such a row is blank wherever a score would stand.
+    Such a row has text in its first columns only, and is blank in the columns of values.
     """
     named = [bool(field.strip()) for field in row]
     return any(named) and not all(named) and named == sorted(named, reverse=True)
 
 
 def _to_the_right(row: Sequence[str]) -> list[str]:
-    """Return headings, blank ones as that on their left."""
+    """Return headings, with each blank one replaced by the heading on its left."""
     found: list[str] = []
     for text in row:
         found.append(text.strip() or (found[-1] if found else ""))
@@ -187,7 +190,7 @@ def _reader(text: str, delimiter: str, quoting: Literal[0, 3]) -> Any:
 
 
 def _csv_rows(reader: Any, name: str) -> Iterator[Row]:
-    """Yield rows; blank lines are passed over."""
+    """Yield rows; blank lines are skipped."""
     line = 1
     try:
         for fields in reader:
@@ -199,7 +202,7 @@ def _csv_rows(reader: Any, name: str) -> Iterator[Row]:
 
 
 def _markdown_rows(text: str) -> Iterator[Row]:
-    """Yield rows, without the rule below the headings."""
+    """Yield rows, without the separator row below the headings."""
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         told = line.strip()
         inner = told.removeprefix("|").removesuffix("|")
@@ -209,10 +212,11 @@ def _markdown_rows(text: str) -> Iterator[Row]:
 
 
 def _quotes_are_plain(text: str) -> bool:
-    """Tell whether quotes in tab-separated lines are better taken as they stand.
+    """Return whether quotes in tab-separated text should be read as ordinary characters.
 
-    They are if all lines have as many tabs, and quoting would be broken, or would make one record
-    of several lines without a single doubled quote: then two stray quotes lie far apart.
+    They should if all lines have the same number of tabs, and reading them as quotes would fail or
+    give uneven rows, or would join several lines into one row although no quote is doubled: then
+    two stray quotes were probably paired by accident.
     """
     if '"' not in text:
         return False
@@ -229,7 +233,7 @@ def _quotes_are_plain(text: str) -> bool:
 def _places(
     header: list[str], name: str, wanted: Sequence[str], delimiter: str | None, advice: Advice
 ) -> list[int]:
-    """Return where in the header each wanted column stands."""
+    """Return the index of each wanted column in the header."""
     for column in wanted:
         _check_once(name, column, header, advice)
         if column not in header:
@@ -245,7 +249,7 @@ def _check_once(name: str, column: str, known: Sequence[str], advice: Advice) ->
 def no_column(
     name: str, column: str, known: Sequence[str], advice: Advice, delimiter: str | None = None
 ) -> BadInputError:
-    """Return what to say where a table that has these columns lacks one."""
+    """Return the error for a missing column, with a hint made from the columns that exist."""
     if delimiter is not None and advice.key is not None and len(known) == 1:
         for other, spelled in OTHER_DELIMITERS.items():
             if other in known[0]:
@@ -261,10 +265,10 @@ def no_column(
 
 
 class Repeated(dict[str, Any]):
-    """An object of JSON that names something more than once; of its values the last count."""
+    """A JSON object in which a key occurs more than once; the last value of a key counts."""
 
     def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
-        """Keep all names, in their order."""
+        """Keep all keys, including repeated ones, in their order."""
         super().__init__(pairs)
         self.names = [name for name, _ in pairs]
 
@@ -278,17 +282,19 @@ _JSON = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def json_columns(text: str, name: str, asked: Asked, whole: bool) -> Columns:
-    """Read columns of a JSON list of objects, or of objects line by line; an object may lack some.
+    """Read columns of a JSON list of objects, or of one JSON object per line.
+
+    A single object may lack a column; its value is then None.
 
     Args:
-        text: of the file.
-        name: how errors call it.
-        asked: what of it.
-        whole: whether the file should be one list; one that holds lines is read all the same.
+        text: text of the file.
+        name: name of the file in error messages.
+        asked: what to read.
+        whole: whether the file should be one list; a file with one object per line is read too.
 
     Raises:
-        BadInputError: it lacks a column, or a line is broken, holds something else, or a column
-            more than once.
+        BadInputError: no object has a requested column, or a line is broken, is not an object, or
+            has a column more than once.
     """
     if whole:
         try:
@@ -302,7 +308,7 @@ def json_columns(text: str, name: str, asked: Asked, whole: bool) -> Columns:
             if not isinstance(rows, list):
                 raise BadInputError(f"{name} must hold a list of rows, as in [{{...}}, {{...}}]")
             return _objects(rows, range(1, len(rows) + 1), "row", name, asked)
-    # not splitlines, which also breaks at separators that JSON allows inside a text
+    # not splitlines, which also splits at characters that JSON allows inside a string
     lines = {n: line for n, line in enumerate(text.split("\n"), start=1) if line.strip()}
     rows = [_line(line, number, name) for number, line in lines.items()]
     return _objects(rows, list(lines), "line", name, asked)
@@ -338,10 +344,10 @@ def _objects(
 
 
 def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
-    """Read columns of a Parquet file, or of what one holds.
+    """Read columns of a Parquet file, given its path or its bytes.
 
     Raises:
-        BadInputError: it lacks a column, or is damaged or of another kind.
+        BadInputError: a column is missing, or the file is damaged or not Parquet.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -363,9 +369,9 @@ def parquet_columns(content: bytes | Path, name: str, asked: Asked) -> Columns:
 
 
 def arrows_own(content: bytes) -> Any:
-    """Return a copy of bytes that is none of Python's.
+    """Return a copy of bytes in memory that Arrow owns.
 
-    A thread of Arrow's that lets go of Python's bytes as Python ends would abort both.
+    If an Arrow thread released Python's bytes while Python exits, the process would abort.
     """
     import pyarrow as pa
 

@@ -1,9 +1,9 @@
-"""Columns of a table: CSV, TSV, JSON lines, JSON, Parquet or markdown; errors name the line.
+"""Read columns of a table: CSV, TSV, JSON lines, JSON, Parquet or markdown; errors name the line.
 
-The one way in which this program reads a table: what a target consists of, what is to be
-predicted, results made elsewhere. Text is taken apart by `csv` and `json`, which know on which line
-they are. The readers of pyarrow and Polars count records, pass over broken quotes or fill short
-rows, and take no less time: experiments/benchmarks/README.md.
+All tables are read by this module: the examples of a target, inputs to predict, results made
+elsewhere. Text is parsed by `csv` and `json`, which know the current line. The readers of pyarrow
+and Polars count records instead of lines, accept broken quotes or fill short rows, and are not
+faster: experiments/benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from transfergrid.records.files.table_formats import (
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson", ".json", ".parquet")
 MARKDOWN = (".md", ".markdown")
-"""Read where it is named; among a folder's tables it is a text about them."""
+"""Suffixes of markdown: read only if the file is named, since in a folder it is documentation."""
 DOCUMENTS = (".xlsx", ".xls", ".ods", ".numbers", ".tex", ".pdf", ".html", ".docx")
 LOOKED_AT = 1000
-"""Characters at the beginning of a file by which an encoding without a mark is told."""
+"""Number of leading characters that are checked to detect UTF-16 without a byte order mark."""
 SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 
 
@@ -43,11 +43,11 @@ class Table:
     """Some columns of a table, all of the same length.
 
     Attributes:
-        file: where it was read from.
-        name: how errors call it.
-        columns: plain values: text, numbers, truth values, or None where there is none.
-        numbers: of each row's line in a text file, else of the row, from 1 on.
-        unit: "line" or "row".
+        file: the file that it was read from.
+        name: its name in error messages.
+        columns: plain values by column: text, numbers, truth values, or None if missing.
+        numbers: for each row the number of its line in a text file, else of the row, from 1 on.
+        unit: what `numbers` count: "line" or "row".
     """
 
     file: Path
@@ -57,27 +57,27 @@ class Table:
     unit: str
 
     def __len__(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         return len(self.numbers)
 
     def place(self, row: int) -> str:
-        """Say where a row (from 0 on) is."""
+        """Return the place of a row (counted from 0) in words, for error messages."""
         return f"{self.name}: {self.unit} {self.numbers[row]}"
 
     def check_has(self, columns: Iterable[str], advice: Advice = TARGET) -> None:
-        """Raise `BadInputError` unless it has these columns."""
+        """Raise `BadInputError` unless the table has all of these columns."""
         for column in columns:
             if column not in self.columns:
                 raise no_column(self.name, column, list(self.columns), advice)
 
     def only(self, rows: Sequence[int]) -> Table:
-        """Return these rows (from 0 on)."""
+        """Return a table of these rows (counted from 0)."""
         kept = {key: [values[i] for i in rows] for key, values in self.columns.items()}
         return Table(self.file, self.name, kept, [self.numbers[i] for i in rows], self.unit)
 
 
 def is_table(name: str) -> bool:
-    """Tell by its name whether a file should hold a table."""
+    """Return whether a file is a table, judged by its suffix."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
@@ -90,12 +90,19 @@ def read_table(
     advice: Advice = TARGET,
     headings: int = 1,
 ) -> Table:
-    """Read columns of a table, which errors call so; its kind is told by the file's ending.
+    """Read columns of a table; the suffix of the file determines the format.
 
-    The other arguments are those of `Asked`.
+    Args:
+        file: the file.
+        name: its name in error messages.
+        wanted: see `Asked`, like all further arguments.
+        encoding: see `Asked`.
+        delimiter: see `Asked`.
+        advice: see `Asked`.
+        headings: see `Asked`.
 
     Raises:
-        BadInputError: it cannot be read, or has no such column, or no rows.
+        BadInputError: the file cannot be read, lacks a column, or has no rows.
     """
     suffix = file.suffix.lower()
     if suffix not in (*SUFFIXES, *MARKDOWN) or not file.is_file():
@@ -113,7 +120,7 @@ def read_table(
 
 
 def parsed_table(content: bytes | Path, suffix: str, name: str, asked: Asked) -> Table:
-    """Return the table that a file of this ending holds; a Parquet file may be given by its path.
+    """Return a table, given the bytes of a file and its suffix; Parquet may be given as a path.
 
     Raises:
         BadInputError: see `read_table`.
@@ -152,7 +159,11 @@ def _delimiter(spelled: str | None) -> str | None:
 
 
 def _decoded(content: bytes, name: str, encoding: str, advice: Advice) -> str:
-    """Return a file's text, without a byte order mark."""
+    """Return the text of a file's bytes, without a byte order mark.
+
+    Raises:
+        BadInputError: the bytes are not in this encoding, or hold no text.
+    """
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -168,7 +179,7 @@ def _decoded(content: bytes, name: str, encoding: str, advice: Advice) -> str:
     if not text.strip():
         raise BadInputError(f"{name} is empty")
     begin = text[:LOOKED_AT]
-    if begin.count("\0") > len(begin) // 4:  # every other character: each was two bytes
+    if begin.count("\0") > len(begin) // 4:  # UTF-16 in Latin script: every other byte is zero
         other = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise BadInputError(
             f"{name} is no {encoding}: every other byte is zero; {advice.encoded_as(other)}"

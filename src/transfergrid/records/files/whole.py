@@ -1,4 +1,4 @@
-"""Whole numbers as people and files write them, read without passing through a float."""
+"""Read whole numbers as people and files write them, without going through a float."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from numbers import Integral
 from typing import Any
 
 EXACT = 2**53
-"""From here on a float stands for several whole numbers."""
+"""From this value on a float may represent several whole numbers."""
 LONGEST = 60
-"""Characters of a number; a longer one, or one with such an exponent, is none that anyone means."""
+"""Largest decimal exponent of a number; larger numbers are taken for mistakes."""
 
 
 def whole_number(value: Any) -> int | None:
-    """Return a whole number, also one written as 20.0 or 2e1; None for anything else.
+    """Return a value as an int if it is a whole number, also one written as 20.0 or 2e1.
 
-    None also for truth values, and for floats so large that they may have been another number.
+    None for anything else, including truth values and floats of `EXACT` or more in size, which may
+    have been rounded.
     """
     if isinstance(value, bool):
         return None

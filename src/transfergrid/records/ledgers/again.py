@@ -1,10 +1,10 @@
-"""Cells that are done and are to be run anew: `again/<id>`, a small file each.
+"""Marks on done cells that are to be rerun: `again/<id>`, a small file per cell.
 
-A mark makes a cell one that is not done for whoever runs cells, on any machine, and for nobody
-else: its record counts and is read until the new one is whole. Then the old one is moved to
-`replaced/<id>/<n>`, the new one takes its place, and the mark goes. So a rerun that was cut short
-goes on like any grid. The file holds how often the cell had failed until then: what failed since
-failed as it was run anew.
+For processes that run cells, on any machine, a marked cell is not done. For everybody else it is:
+its record still counts and is read until the new record is complete. Then the old folder is moved
+to `replaced/<id>/<n>`, the new one takes its place, and the mark is removed. So an interrupted
+rerun resumes like any grid. The file holds the number of the cell's newest failed attempt at the
+time of the mark; attempts with higher numbers are failed reruns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IDENTITY = re.compile(r"[0-9a-f]{16}")
 
 
 def marked(root: Path) -> set[str]:
-    """Return the cells that are to be run anew.
+    """Return the identities of the cells that are marked to be rerun.
 
     Args:
         root: the ledger's folder.
@@ -30,15 +30,15 @@ def marked(root: Path) -> set[str]:
 
 
 def is_marked(root: Path, identity: str) -> bool:
-    """Return whether one cell is to be run anew."""
+    """Return whether a cell is marked to be rerun."""
     return (root / FOLDER / identity).exists()
 
 
 def mark(root: Path, identities: Iterable[str]) -> None:
-    """Let done cells be run anew.
+    """Mark done cells to be rerun.
 
     Raises:
-        OSError: the folder takes no files.
+        OSError: a mark cannot be written.
     """
     for identity in identities:
         (root / FOLDER).mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def mark(root: Path, identities: Iterable[str]) -> None:
 
 
 def tries_before(root: Path, identity: str) -> int | None:
-    """Return how often a marked cell had failed when it was marked; None if nobody says."""
+    """Return the number of the newest failed attempt when a cell was marked; None if unmarked."""
     try:
         return int(contents.read_bytes(root / FOLDER / identity))
     except (OSError, ValueError):
@@ -56,14 +56,14 @@ def tries_before(root: Path, identity: str) -> int | None:
 
 
 def unmark(root: Path, identity: str) -> None:
-    """Let a cell be done; of the last one the folder goes too."""
+    """Remove the mark of a cell, and the folder of marks if it is empty then."""
     with contextlib.suppress(OSError):
         (root / FOLDER / identity).unlink(missing_ok=True)
         (root / FOLDER).rmdir()
 
 
 def set_aside(root: Path, folder: Path) -> Path | None:
-    """Move the folder of a cell that is run anew to where it is kept; None if it is there no more.
+    """Move the folder of a rerun cell to `replaced`; return its new path, or None if it is gone.
 
     Raises:
         OSError: it cannot be moved.

@@ -1,6 +1,7 @@
-"""Which cells have come into a ledger since somebody last looked, at the cost of a stat a shelf.
+"""Find the cells that appeared in a ledger since the last look, with one stat per shelf.
 
-Whoever waits for thousands of cells that other machines run cannot open each of them every second.
+A shelf is a folder `cells/ab`. A process that waits for thousands of cells from other machines
+cannot open every cell each second.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 from transfergrid.records.files import folders
 
 FRESH = 3e9
-"""Nanoseconds in which a folder may be changed again without a sign: its time is that coarse."""
+"""Nanoseconds within which a second change may leave a folder's modification time the same, because
+file system clocks are coarse."""
 WHOLE = 30.0
-"""Seconds after which all is listed again: a shared folder's times may lag behind its contents."""
+"""Seconds after which everything is listed again: on shared file systems times may lag behind."""
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -28,11 +30,11 @@ class Arrivals:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listed: dict[Path, int] = {}
-        """When each folder was last changed before it was last listed, in ns; 0 if just then."""
+        """Modification time (ns) of each folder when it was last listed; 0 if it was too recent."""
         self._at = 0.0
 
     def done(self) -> set[str]:
-        """Return cells whose folder may have come since the last look: those to look at."""
+        """Return the cells in all shelves that may have changed since the last call."""
         if time.monotonic() - self._at > WHOLE:
             self._listed.clear()
             self._at = time.monotonic()
@@ -40,7 +42,7 @@ class Arrivals:
         return {name for shelf in folders.listed(cells) for name in self._new_in(cells / shelf)}
 
     def tried(self) -> set[str]:
-        """Return cells that have failed attempts, where any came since the last look."""
+        """Return all cells with failed attempts, if a new cell failed since the last call."""
         return self._new_in(self.root / "attempts")
 
     def _new_in(self, folder: Path) -> set[str]:

@@ -1,11 +1,12 @@
-"""What examples were made to, kept on disk: no worker computes it a second time.
+"""A disk cache of values computed from examples, so that no worker computes them twice.
 
-That is what frozen networks make of them, and images that were decoded and resized.
+Such values are the outputs of frozen networks, and images after decoding and resizing.
 
-An entry is a folder of *parts*, each a few arrays of some rows. A part is written under a
-temporary name and renamed whole, never changed, read by memory map, and believed once its checksums
-are right. Who computes rows holds the entry's lock; the others wait, and of one that was killed the
-system takes the lock away. What was not used for longest goes first when there are too many bytes.
+An entry is a folder of *parts*; each part is a few arrays for some of the rows. A part is written
+under a temporary name and then renamed, and never changes. It is read by memory map, and used only
+if its checksums are right. A worker that computes rows holds the entry's lock, and others wait; the
+operating system releases the lock of a killed process. If the cache is too large, the entries that
+were unused for longest are removed first.
 """
 
 from __future__ import annotations
@@ -32,30 +33,30 @@ from transfergrid.records.printing import told_os, warn
 from transfergrid.records.process.living import unique_name
 
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
-"""Of the same rows, (n, ...) each."""
+"""Arrays with the same rows, (n, ...) each."""
 Rows: TypeAlias = NDArray[np.int64]
 Compute: TypeAlias = Callable[[Rows], Iterable[tuple[Rows, Arrays]]]
-"""Yields these rows, batch by batch in any order, with what was made of them."""
+"""Computes rows: yields them batch by batch, in any order, as row numbers and their arrays."""
 
 FOLDER = "cache"
-"""Of a ledger's folder, where it is kept."""
+"""The folder of the cache in a ledger's folder."""
 PART_BYTES = 64 * 2**20
-"""Rows gather in memory up to this size before a part is written: what a killed worker loses."""
+"""Rows are collected in memory up to this size, then written as a part; a kill loses them."""
 MOST_OPEN = 64
-"""Entries whose parts a process has mapped at once."""
+"""Largest number of entries whose parts a process keeps mapped."""
 _SUMS, _ABOUT, _ROWS = "sums.json", "about.json", "rows.npy"
 WRITERS = 8
-"""Processes that may write at once without the limit being passed between two looks."""
+"""Up to this many processes may write at once without exceeding the limit between two checks."""
 _LOCK, _USED, _DRAFTS = "lock", "used", "drafts"
 
 
 class TooLargeError(Exception):
-    """An entry alone would take more than all of them may."""
+    """A single entry would be larger than the limit of the whole cache."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One entry as `Store.entries` tells it: what it is of, its bytes and rows, its last use."""
+    """Summary of an entry: its description (`about`), its size in bytes and rows, its last use."""
 
     folder: Path
     about: Mapping[str, Any]
@@ -65,21 +66,26 @@ class Kept:
 
 
 class Store:
-    """The entries under one folder, shared by every worker that is given the same one.
+    """A cache folder with its entries, shared by all workers that use the same folder.
 
     Args:
-        root: where they are kept.
-        limit: bytes that all may take together.
+        root: the folder.
+        limit: largest total size of all entries, in bytes.
     """
 
     def __init__(self, root: Path, limit: int) -> None:
         self.root, self.limit = root, limit
         self._open: OrderedDict[str, Entry] = OrderedDict()
         self._room = 0
-        """Bytes that this process may write before it looks again what all have written."""
+        """Bytes that this process may write before it measures the whole cache again."""
 
     def entry(self, about: Mapping[str, Any]) -> Entry:
-        """Return the entry of what is described, plain values that say all that its rows are of."""
+        """Return the entry for a description.
+
+        Args:
+            about: plain values that determine everything the rows depend on; their digest is the
+                cache key.
+        """
         name = digest(about)
         if name not in self._open:
             self._open[name] = Entry(self, self.root / name[:2] / name, dict(about))
@@ -89,17 +95,17 @@ class Store:
         return self._open[name]
 
     def entries(self) -> list[Kept]:
-        """Return what is kept, the longest not used first."""
+        """Return all entries that hold something, the least recently used first."""
         shelves = [self.root / shelf for shelf in names(self.root) if len(shelf) == 2]
         found = [_kept(shelf / name) for shelf in shelves for name in names(shelf)]
         return sorted((kept for kept in found if kept.bytes), key=lambda kept: kept.used)
 
     def make_room(self, own: Path, written: int) -> None:
-        """Remove entries until the limit is kept, the longest not used first, `own` never.
+        """Remove entries until the limit holds, the least recently used first, but never `own`.
 
         Args:
             own: folder of the entry that has grown.
-            written: bytes by which it has.
+            written: bytes by which it has grown.
         """
         self._room -= written
         if self._room >= 0:
@@ -116,7 +122,7 @@ class Store:
                     over -= kept.bytes
 
     def clear(self) -> int:
-        """Remove every entry; return how many bytes they took."""
+        """Remove all entries; return their size in bytes."""
         freed = sum(kept.bytes for kept in self.entries())
         shutil.rmtree(self.root, ignore_errors=True)
         self._open.clear()
@@ -125,22 +131,22 @@ class Store:
 
 @dataclass
 class _Part:
-    """Some rows of an entry: their numbers, and the arrays."""
+    """Some rows of an entry: the row numbers and the arrays."""
 
     rows: Rows
     arrays: Arrays
     is_mapped: bool = False
-    """Whether they lie in a file."""
+    """Whether the arrays are memory-mapped from files."""
 
 
 @dataclass
 class Entry:
-    """Rows that one network made of the examples of one split.
+    """One entry of the cache: the rows computed from the examples of one split.
 
     Args:
-        store: that it is of.
-        folder: where it is kept.
-        about: what it is of.
+        store: the cache that holds the entry.
+        folder: the folder of the entry.
+        about: what the rows depend on; see `Store.entry`.
     """
 
     store: Store
@@ -148,22 +154,25 @@ class Entry:
     about: dict[str, Any]
     _parts: dict[str, _Part] = field(default_factory=dict)
     _place: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Of each row that is there: its part, and where in it."""
+    """For each row that is known: the name of its part, and its place in it."""
 
     def rows(self, rows: Rows, compute: Compute) -> Arrays:
-        """Return these rows, (n,) with n at least 1, computed now where nobody has; see `have`."""
+        """Return the arrays of these rows, (n,) with n at least 1; missing ones are computed now.
+
+        See `have`.
+        """
         self.have(rows, compute)
         return self._gathered(rows)
 
     def have(self, rows: Rows, compute: Compute) -> None:
-        """Let these rows be there, those that nobody has computed yet computed now.
+        """Make sure that these rows are cached; compute those that are missing.
 
         Args:
-            rows: (n,).
-            compute: makes rows that are missing.
+            rows: row numbers, (n,).
+            compute: computes missing rows.
 
         Raises:
-            TooLargeError: they would take more than everything may.
+            TooLargeError: with these rows the entry would be larger than the limit of the cache.
         """
         self._touch()
         if self._missing(rows).size:
@@ -172,24 +181,24 @@ class Entry:
             self._complete(rows, compute)
 
     def __len__(self) -> int:
-        """Return how many rows are known to be there."""
+        """Return how many rows this process knows to be cached."""
         return len(self._place)
 
     @property
     def bytes_in_memory(self) -> int:
-        """Bytes of the rows that this process holds by itself, as no disk took them."""
+        """Bytes of the rows that are only in this process's memory, because writing them failed."""
         own = [part for part in self._parts.values() if not part.is_mapped]
         return sum(array.nbytes for part in own for array in part.arrays)
 
     def missing(self, rows: Rows) -> Rows:
-        """Return which of these rows nobody has computed yet, sorted."""
+        """Return which of these rows are not cached yet, sorted."""
         if self._missing(rows).size:
             self._read_new()
         return self._missing(rows)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row; 0 as long as there is none."""
+        """Bytes of one row; 0 while no row is known."""
         part = next(iter(self._parts.values()), None)
         return sum(a[:1].nbytes for a in part.arrays) if part is not None else 0
 
@@ -210,7 +219,7 @@ class Entry:
     # Reading -------------------------------------------------------------------------------------
 
     def _read_new(self) -> None:
-        """Take in the parts that others have written; remove what is damaged."""
+        """Load the parts that other processes have written; remove damaged parts."""
         for name in names(self.folder):
             if name not in self._parts and name != _DRAFTS:
                 part = _read(self.folder / name)
@@ -230,7 +239,7 @@ class Entry:
     # Writing -------------------------------------------------------------------------------------
 
     def _complete(self, rows: Rows, compute: Compute) -> None:
-        """Compute what is missing while nobody else does."""
+        """Compute and write the missing rows, while holding the entry's lock."""
         with self._alone():
             self._read_new()
             missing = self._missing(rows)
@@ -253,7 +262,7 @@ class Entry:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the entry's lock; a folder that cannot be written to has none and needs none."""
+        """Hold the entry's lock; without a lock if the folder is not writable."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / _LOCK)
@@ -267,7 +276,7 @@ class Entry:
             lock.release()
 
     def _write(self, part: _Part) -> None:
-        """Keep a part on disk, or in this process alone where the disk does not take it."""
+        """Write a part to disk; if that fails, keep it in this process's memory, with a warning."""
         name, draft = unique_name(), self.folder / _DRAFTS / unique_name()
         self._add(name, part)
         try:
@@ -294,7 +303,7 @@ class Entry:
 def _gather(
     made: Iterable[tuple[Rows, Arrays]], check: Callable[[Arrays], None]
 ) -> Iterator[_Part]:
-    """Join batches to parts of `PART_BYTES`; the first one is checked before others are made."""
+    """Join batches to parts of about `PART_BYTES`; `check` is called with the first batch."""
     waiting: list[tuple[Rows, Arrays]] = []
     size, checked = 0, False
     for rows, arrays in made:
@@ -319,7 +328,7 @@ def _joined(batches: Sequence[tuple[Rows, Arrays]]) -> _Part:
 
 
 def _read(folder: Path) -> _Part | None:
-    """Return a part; None if it is damaged, or no part."""
+    """Return the part in a folder; None if it is damaged or not a part."""
     try:
         sums = json.loads((folder / _SUMS).read_text())
         if any(_sum(folder / file) != told for file, told in sums.items()):

@@ -1,4 +1,4 @@
-"""Is a ledger whole? Every file in it is read, and what is damaged, left over or odd is named."""
+"""Check a ledger: read every file, and report what is damaged, left over or unexpected."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.record import Record, Status, from_json
 
 SETTLED = 3600.0
-"""Seconds after which what lies under `tmp` is no longer being written."""
+"""Seconds without change after which a draft under `tmp` counts as abandoned."""
 CLOSE = 1e-5
-"""By how much an accuracy may differ from that of its predictions: it was a float32."""
+"""Tolerance between the recorded accuracy, a float32, and the accuracy of the predictions."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be."""
+    """A problem that a check found."""
 
     path: Path
     what: str
     damaged: bool
-    """Whether it holds results that cannot be read; else it is left over, and can go."""
+    """True if results are unreadable or inconsistent; False if it is left over and removable."""
 
 
 def check(
     ledger: Ledger, readers: Mapping[str, Callable[[bytes], Any]] | None = None
 ) -> Iterator[Finding]:
-    """Yield what is damaged and what is left over; nothing is written.
+    """Yield a finding for everything that is damaged or left over; nothing is written.
 
     Args:
-        ledger: all of which is read, but for weights and what was cached.
-        readers: of documents by their kind, which raise `BadInputError`; others must be JSON.
+        ledger: the ledger; everything is read except weights and the cache.
+        readers: for each kind of document a function that raises `BadInputError` for bad contents;
+            documents of other kinds must be JSON objects.
 
     Raises:
         BadInputError: there is no ledger.
@@ -69,7 +70,7 @@ def check(
 
 
 def _strangers(ledger: Ledger, found: Mapping[str, int]) -> Iterator[Finding]:
-    """Name what lies among the cells and is none, such as one in another's shelf."""
+    """Yield a finding for each entry under `cells` that is no cell, or is in the wrong shelf."""
     for shelf in folders.listed(ledger.root / "cells"):
         place = ledger.root / "cells" / shelf
         for name in folders.listed(place):
@@ -103,7 +104,10 @@ def _cell(ledger: Ledger, identity: str, row: tuple[str] | None) -> Iterator[Fin
 
 
 def _is_the_same(text: str, record: Record) -> bool:
-    """Return whether an index, maybe of a version whose records had fewer keys, has the record."""
+    """Return whether a row of the index holds this record.
+
+    The row may come from a version whose records had fewer keys, so the values are compared too.
+    """
     try:
         return text == record.to_json(indent=None) or from_json(text) == record
     except BadInputError:
@@ -111,9 +115,9 @@ def _is_the_same(text: str, record: Record) -> bool:
 
 
 def has_its_id(record: Record) -> bool:
-    """Return whether a record's id is that of its parts, label budget, seed and protocol.
+    """Return whether a record's id matches its parts, label budget, seed and protocol.
 
-    What strategies without target labels are given is 0, whatever was asked for.
+    The id of a strategy without target labels is made with budget 0, whatever budget was requested.
     """
     budgets: tuple[Labels, ...] = (record.labels, 0)
     made = (cell_id(record.parts, each, record.seed, record.protocol) for each in budgets)
@@ -141,7 +145,11 @@ def _predictions(record: Record, path: Path) -> Iterator[Finding]:
 
 
 def _accuracy(record: Record, said: arrays.Predictions) -> float:
-    """Return the recorded accuracy; that of `said` where there is none, or another one is meant."""
+    """Return the recorded accuracy, if it can be compared with that of the predictions.
+
+    Otherwise return the accuracy of the predictions: without a recorded accuracy, for targets of
+    numbers, and for pairs of domains, where the recorded accuracy may be defined differently.
+    """
     told = (record.scores.test or {}).get("accuracy")
     if told is None or said.of_numbers or record.data.pair is not None:
         return float(said.correct().mean())
@@ -172,7 +180,7 @@ def _documents(ledger: Ledger, readers: Mapping[str, Callable[[bytes], Any]]) ->
 
 
 def _left_over(ledger: Ledger, found: Mapping[str, int]) -> Iterator[Finding]:
-    """Name what killed processes left: drafts, claims, and states of cells that are done."""
+    """Yield findings for what killed processes left: drafts, claims, checkpoints of done cells."""
     for name in folders.listed(ledger.root / "tmp"):
         path = ledger.root / "tmp" / name
         if time.time() - path.lstat().st_mtime > SETTLED:

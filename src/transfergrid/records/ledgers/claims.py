@@ -1,16 +1,17 @@
-"""Who runs which cell, where many processes on many machines share one folder and no server.
+"""Claims: which process runs which cell, where many machines share one folder and no server.
 
-    claims/<id>.<n>    whoever made it runs the cell; n counts from 0
+    claims/<id>.<n>    the process that made the file runs the cell; n counts from 0
 
-A claim is a file that appears whole by a hard link, which one of many wins, over NFS too. Its time
-is its holder's last sign of life, by the clock of the file system, which is the same for all. One
-that gave none for the lease that it says is dead, and so at once is one whose process, on this
-machine, is gone. Then the cell is claimed by the next number: a dead claim is never removed by
-anyone else, so that no two can take it for the same. Whoever comes back from the dead finishes a
-cell that another one runs too; the ledger keeps the record of the first.
+A claim works as a lease. The file is created complete by a hard link; if several processes race for
+it, exactly one wins, on NFS too. Its modification time is the holder's last heartbeat, by the clock
+of the file system, which is the same for all machines. A claim is dead if it had no heartbeat for
+the duration of its lease, or at once if its process ran on this machine and is gone. Then another
+process claims the cell under the next number. It does not remove the dead claim, because two
+processes that did so could both believe that they hold the cell. If a holder that was only slow
+comes back, the cell is run twice; the ledger keeps the record that was finished first.
 
-A claim also says how far its holder is with the cell, for `signs`. It is written anew, by a
-rename, with the signs of life: that costs nothing where cells are short.
+A claim also holds the progress of the cell, for `signs`. The file is rewritten, by a rename,
+together with the heartbeats; for short cells this never happens.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from transfergrid.records.process.living import Process, this_process, unique_na
 
 FOLDER = "claims"
 LEASE = 60.0
-"""Seconds without a sign of life after which a holder is dead."""
+"""Seconds without a heartbeat after which a holder counts as dead."""
 BEAT = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 FIRST = 2.0
-"""Seconds after which it is first written how far a cell is: most are done by then."""
+"""Longest time in seconds until progress is first written; most cells are done by then."""
 _CLAIM = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
 
 
 class Claims:
-    """The cells that this process runs.
+    """The claims of this process, and a view of all claims in a ledger.
 
     Args:
         root: the ledger's folder.
@@ -56,15 +57,15 @@ class Claims:
         self._told: dict[str, Mapping[str, Any]] = {}
         self._written: dict[str, Mapping[str, Any]] = {}
         self._writing = threading.Lock()
-        """Holds nothing up but a release: a claim that was let go must not come back."""
+        """Held while a claim is rewritten or released: a released claim must not reappear."""
         self._ended = threading.Event()
         self._pulse: threading.Thread | None = None
 
     def take(self, identity: str) -> bool:
-        """Return whether this process holds a cell from now on, or held it before.
+        """Try to claim a cell; return whether this process holds it now.
 
         Raises:
-            OSError: the folder takes no new file.
+            OSError: the claim cannot be written to the folder.
         """
         if identity in self._held:
             return True
@@ -81,20 +82,20 @@ class Claims:
         return True
 
     def deaths(self, identity: str) -> int:
-        """Return how many died while they held a cell, since one last let it go; 0 if not held."""
+        """Return how many holders of a cell died since its last release; 0 if it is not held."""
         place = self._held.get(identity)
         return _number(place.name) if place is not None else 0
 
     def note(self, identity: str, told: Mapping[str, Any]) -> None:
-        """Say of a cell how far it is: plain values, for whoever looks at this folder.
+        """Set the progress of a cell (plain values), to be written with the next heartbeat.
 
-        What is not held is passed over, as where no claim can be written.
+        A cell that this process does not hold is ignored, for example if no claim could be written.
         """
         if identity in self._held:
             self._told[identity] = told
 
     def release(self, identity: str) -> None:
-        """Let a cell go, done or not."""
+        """Release the claim of a cell, whether the cell is done or not."""
         with self._writing:
             place = self._held.pop(identity, None)
             self._told.pop(identity, None)
@@ -102,26 +103,26 @@ class Claims:
         if place is None:
             return
         older = [name for name in self._of(identity) if _number(name) < _number(place.name)]
-        for name in (*older, place.name):  # its own last: as long as it stands nobody takes another
+        for name in (*older, place.name):  # its own last: while it exists nobody else can claim
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink()
 
     def close(self) -> None:
-        """Let all cells go."""
+        """Release all claims and end the heartbeats."""
         self._ended.set()
         for identity in [*self._held]:
             self.release(identity)
         with contextlib.suppress(OSError):
-            self.folder.rmdir()  # where nobody else holds any
+            self.folder.rmdir()  # succeeds only if no other claims are left
 
     def others(self, identities: Iterable[str]) -> set[str]:
-        """Return those of the cells that another living process runs."""
+        """Return the subset of these cells that another living process holds."""
         wanted = {*identities} - self._held.keys()
         newest = {name: place for name, place in self.newest().items() if name in wanted}
         return {name for name, place in newest.items() if self.is_alive(place)}
 
     def newest(self) -> dict[str, Path]:
-        """Return the claim that counts of each cell of which there is any, by identity."""
+        """Return the newest claim of each claimed cell, by identity; only this one is valid."""
         numbers: dict[str, int] = {}
         for name in folders.listed(self.folder):
             if found := _CLAIM.fullmatch(name):
@@ -129,7 +130,7 @@ class Claims:
         return {name: self.folder / f"{name}.{n}" for name, n in numbers.items()}
 
     def silence(self, place: Path) -> float | None:
-        """Return for how many seconds a claim's holder gave no sign of life; None if it is gone."""
+        """Return the seconds since a claim's last heartbeat; None if the file is gone."""
         try:
             return max(0.0, self._clock() - place.stat().st_mtime)
         except FileNotFoundError:
@@ -144,7 +145,7 @@ class Claims:
         return [name for name in here if (m := _CLAIM.fullmatch(name)) and m[1] == identity]
 
     def is_alive(self, place: Path) -> bool:
-        """Return whether a claim's holder has given a sign of life lately."""
+        """Return whether a claim's lease still runs and its process is not known to be gone."""
         silence = self.silence(place)
         if silence is None:
             return False
@@ -152,7 +153,7 @@ class Claims:
         return silence < (lease or self.lease) and not holder.is_gone()
 
     def _clock(self) -> float:
-        """Return the time by the file system's clock; else, as read-only, by this one's."""
+        """Return the time by the file system's clock, or by this machine's if it is read-only."""
         probe = self.drafts / f"clock-{unique_name()}"
         try:
             self.drafts.mkdir(parents=True, exist_ok=True)
@@ -164,7 +165,7 @@ class Claims:
         return now
 
     def _made(self, place: Path) -> Path | None:
-        """Return a claim of this process's own; None if another one was quicker."""
+        """Create the claim file; return its path, or None if another process created it first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drafts.mkdir(parents=True, exist_ok=True)
         draft = self._drafted({})
@@ -198,11 +199,14 @@ class Claims:
                     self._sign(identity, is_beat)
 
     def _sign(self, identity: str, is_beat: bool) -> None:
-        """Give a sign of life, if it is time to, with what there is to tell."""
+        """Write a heartbeat if one is due, and the progress if it has changed.
+
+        The first progress of a cell is written without waiting for a heartbeat.
+        """
         place, told = self._held[identity], self._told.get(identity, {})
         is_due = is_beat or (told and identity not in self._written)
         if is_due:
-            os.utime(place)  # it fails where another one took it for dead and has let it go since
+            os.utime(place)  # fails if another process took over and has released the cell since
         if is_due and told != self._written.get(identity, {}):
             self._written[identity] = told
             draft = self._drafted(told)
@@ -213,7 +217,10 @@ class Claims:
 
 
 def _link(draft: Path, place: Path) -> None:
-    """Make a file appear whole, or raise `FileExistsError`; where no links are, all but whole."""
+    """Create a file with its contents in one step, or raise `FileExistsError`.
+
+    On a file system without hard links it is created exclusively and then filled.
+    """
     try:
         os.link(draft, place)
     except FileExistsError:
@@ -228,14 +235,14 @@ def _number(name: str) -> int:
 
 
 def holder_in(place: Path) -> Process:
-    """Return who wrote a file; of one that cannot be read nothing is known but its time."""
+    """Return the process that wrote a claim or note; an empty `Process` if it cannot be read."""
     return _told(place)[0]
 
 
 def _told(place: Path) -> tuple[Process, float | None]:
-    """Return who made a claim, and the seconds after which he is dead, where it says so.
+    """Return the process that made a claim, and the claim's lease in seconds, or None without one.
 
-    Of one that cannot be read nothing is known but its time.
+    For a file that cannot be read it returns an empty `Process` and None.
     """
     try:
         told: Any = contents.parsed(contents.read_bytes(place))
@@ -246,14 +253,16 @@ def _told(place: Path) -> tuple[Process, float | None]:
 
 
 def now_held(root: Path, identities: Iterable[str]) -> set[str]:
-    """Return those of the cells that a living process runs."""
+    """Return the subset of these cells that a living process holds."""
     return Claims(root).others(identities) if (root / FOLDER).is_dir() else set()
 
 
 def clear(root: Path, done: Container[str]) -> int:
-    """Remove what the dead hold of cells that are done, which nobody will ever claim again.
+    """Remove dead claims of done cells, which nobody will claim again; return how many.
 
-    It returns how many claims these were.
+    Args:
+        root: the ledger's folder.
+        done: identities of the done cells.
     """
     claims, cleared = Claims(root), 0
     for name in folders.listed(claims.folder):

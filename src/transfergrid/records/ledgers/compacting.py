@@ -1,4 +1,4 @@
-"""A ledger made quicker to open and smaller, with no result changed."""
+"""Compact a ledger: make it smaller and faster to open, without changing any result."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from transfergrid.records.process.living import unique_name
 
 @dataclass
 class Compacted:
-    """What was done."""
+    """The outcome of a compaction."""
 
     segments: int = 0
-    """Of the index, which are one now."""
+    """Number of index segments that were merged into one."""
     drafts: int = 0
-    """Left under `tmp` by processes that were killed."""
+    """Number of removed drafts, which killed processes left under `tmp`."""
     claims: int = 0
-    """Of cells that are done, by processes that are gone."""
+    """Number of removed claims of done cells, whose processes are gone."""
 
 
 def compact(ledger: Ledger) -> Compacted:
     """Merge the segments of the index, and remove what killed processes left behind.
 
-    Others may write meanwhile, and readers read. What is removed here nobody needs: drafts that
-    nobody has touched for an hour, claims of processes that are gone on cells that are done, and
-    states that such cells would have gone on from.
+    Other processes may read and write the ledger meanwhile. Only useless files are removed: drafts
+    that were not touched for an hour, and the dead claims and checkpoints of done cells.
 
     Raises:
         BadInputError: there is no ledger.
-        OSError: the folder takes no files; nothing was removed then.
+        OSError: the index cannot be written; the old segments then stay.
     """
     ledger.check_exists()
     drafts, claims = _clear_drafts(ledger), _clear_claims(ledger)
@@ -48,19 +47,19 @@ def compact(ledger: Ledger) -> Compacted:
 
 
 def _merge_segments(ledger: Ledger) -> int:
-    """Write one segment of what all hold that still counts; return how many it stands for."""
+    """Write one segment with all valid rows; return how many segments it replaces."""
     import pyarrow
     import pyarrow.parquet
 
     found, place = ledger.listed(), ledger.root / "index"
     tables, read, seen = [], [], set[str]()
-    for path in sorted(place.glob("*.parquet"))[::-1]:  # of two rows of a cell the newest counts
+    for path in sorted(place.glob("*.parquet"))[::-1]:  # newest first: its row of a cell is kept
         try:
             table = pyarrow.parquet.read_table(path)
         except (OSError, pyarrow.ArrowException):
-            continue  # a damaged one, which whoever reads it names
+            continue  # damaged: readers warn about it
         if not set(table.column_names) >= index.HELD:
-            read.append(path)  # of an earlier version: its cells are in another one too by now
+            read.append(path)  # of an earlier version: `ledger.compact` has indexed its cells again
         elif set(table.column_names) <= index.written():
             tables.append(_current(table, found, seen))
             read.append(path)
@@ -77,7 +76,7 @@ def _merge_segments(ledger: Ledger) -> int:
 
 
 def _current(table: Any, found: dict[str, int], seen: set[str]) -> Any:
-    """Return the rows whose cells stand unchanged, and are not `seen` yet."""
+    """Return the rows of cells that are unchanged and not in `seen` yet; add them to `seen`."""
     ids, times = table.column("id").to_pylist(), table.column("changed").to_pylist()
     rows = []
     for row, (identity, changed) in enumerate(zip(ids, times, strict=True)):
@@ -102,7 +101,10 @@ def _clear_drafts(ledger: Ledger) -> int:
 
 
 def _clear_claims(ledger: Ledger) -> int:
-    """Remove dead claims of done cells; others are left, for the next number is counted by them."""
+    """Remove dead claims of done cells; return how many.
+
+    Dead claims of other cells stay, because the number of the next claim depends on them.
+    """
     if not (ledger.root / CLAIMS).is_dir():
         return 0
     return clear(ledger.root, ledger.done(Claims(ledger.root).newest()))

@@ -1,8 +1,8 @@
-"""Copies of records in immutable Parquet segments, so that a hundred thousand of them open at once.
+"""The index of a ledger: copies of records in immutable Parquet segments, for fast bulk reading.
 
-A row holds the columns that tables and verdicts are made of, for readers with no code of ours, and
-the whole record. An index is never the truth: a row counts only while the cell's folder stands
-unchanged.
+A row holds the columns that tables and verdicts are computed from, readable without our code, and
+the whole record as JSON. The index is only a cache: a row is valid only while the modification time
+of the cell's folder is the one in the row.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ KINDS = {
     **dict.fromkeys(("one_checkpoint", "placebo"), "bool"),
     "right": "binary",
 }
-"""Types of the columns that hold no text."""
+"""Parquet types of the columns; a column that is not here holds text."""
 
 
 ABSENT: dict[str, Any] = {
     "protocol": 1,
     **dict.fromkeys(("floor", "tuning", "tuning_part", "trials", "peak_memory_bytes")),
 }
-"""What a column holds in segments that were written before any record told this."""
+"""Columns that old segments lack, each with the value that it then has in every row."""
 
 
 REMARKED = ("cut_texts", "no_validation", "untested", "duplicates", "source_copies")
-"""Notes of a domain that tables remark on."""
+"""Keys of a domain's notes that tables make remarks about."""
 _data: Reader[Data] = Reader(Data)
 
 
 @lru_cache(maxsize=10_000)
 def remarked(text: str) -> Data:
-    """Return what the column `remarks` tells: of `data` what tables remark on.
+    """Return the part of a record's `data` that the column `remarks` holds as JSON.
 
     Raises:
-        BadInputError: it tells something else.
+        BadInputError: the text does not hold such data.
     """
     return _data(text) if text else Data()
 
@@ -88,31 +88,31 @@ _VALUES: dict[str, Any] = {
     "finished": Annotated[str | None, Checked(is_time)],
     "remarks": Annotated[str, Checked(_is_remarks)],
 }
-"""What the columns may hold beyond their types; of those that are not here, anything."""
+"""Types that the values of a column must fit, beyond the Parquet type; other columns are free."""
 
 _OTHERS = (
     *("source", "architecture", "training", "tuning", "source_part", "training_part"),
     *("tuning_part", "baseline", "baseline_id", "study", "commit", "strategy_class"),
     *("items", "clusters"),
 )
-"""Columns of texts, or none, that may hold anything."""
+"""Columns of any text or null."""
 
 OF_ITEMS = frozenset({"right", "items_n", "items", "clusters"})
-"""Columns that come of a cell's predictions."""
+"""Columns that are computed from a cell's predictions."""
 
 _LOOKED_INTO = frozenset({"labels", "exploratory", "contaminated_by", "finished", "remarks"})
-"""Columns whose texts are read as something else: each text is looked into once."""
+"""Columns whose texts are parsed: to save time, each distinct text is checked once."""
 _REPEATED = frozenset({*_TEXTS, *_OTHERS, "labels", "contaminated_by", "remarks"}) - {
     *("id", "record", "baseline_id", "commit")
 }
-"""Columns of texts of which many cells have the same: each is read, and made, once."""
+"""Columns of texts that many cells share: read with a dictionary, one Python string per text."""
 
 HELD = (KINDS.keys() | _VALUES.keys()) - ABSENT.keys()
-"""Columns that all segments of this version have; one of an earlier version lacks the newest."""
+"""Columns that every segment of this version has; segments of earlier versions may lack some."""
 
 
 def written() -> set[str]:
-    """Return the columns that this version writes."""
+    """Return the names of the columns that this version writes."""
     return {*_VALUES, *KINDS, *_OTHERS}
 
 
@@ -122,22 +122,25 @@ _readers: dict[str, Reader[Any]] = {
 
 
 class Indexed(NamedTuple):
-    """What is kept of a cell in an index."""
+    """A cell as the index holds it."""
 
     record: Record
     changed: int
-    """Time at which its folder was changed, ns."""
+    """Modification time of the cell's folder, ns."""
     right: Packed | None
-    """The test items that it got right; None if no predictions were kept."""
+    """The test items that the cell got right; None if no predictions are readable."""
 
 
 def save(path: Path, rows: Iterable[Indexed]) -> None:
-    """Write one or more records as one segment; none of them is held once it is flat."""
-    import pyarrow  # a third of a second that commands which read no ledger do not pay
+    """Write one or more records as one segment.
+
+    Each record is released as soon as its row is made, to save memory.
+    """
+    import pyarrow  # takes a third of a second, so only commands that need it import it
     import pyarrow.parquet
 
     flat = [columns(row) for row in rows]
-    # types spelled out, for a column of nulls alone would get another type than its neighbours'
+    # explicit types, because a column of nulls only would get another type than in other segments
     schema = pyarrow.schema({key: KINDS.get(key, "string") for key in flat[0]})
     table = pyarrow.table({key: [row[key] for row in flat] for key in flat[0]}, schema=schema)
     pyarrow.parquet.write_table(table, path, compression="zstd")
@@ -150,21 +153,21 @@ def load(
     warn: Warn,
     needed: Collection[str] = (),
 ) -> dict[str, tuple[Any, ...]]:
-    """Return the named columns of each indexed cell whose folder is still as it was, by id.
+    """Return the named columns of each indexed cell whose folder is unchanged, by id.
 
     Args:
-        folder: where the segments lie; it need not exist.
-        found: id and time of change (ns) of the folders there are.
+        folder: the folder of the segments; it need not exist.
+        found: the id and modification time (ns) of every existing cell folder.
         names: the columns to read.
-        warn: told of segments that cannot be read; their cells are read one by one instead.
-        needed: further columns without which a segment is passed over, as of an older version.
+        warn: called for each segment that cannot be read; callers read its cells one by one then.
+        needed: further columns that a segment must have; otherwise it is skipped, as too old.
     """
     rows: dict[str, tuple[Any, ...]] = {}
     for path in sorted(folder.glob("*.parquet")):
         try:
             rows.update(_current(path, found, names, needed))
         except FileNotFoundError:
-            continue  # merged with others meanwhile
+            continue  # meanwhile merged into another segment
         except Exception as error:  # foreign bytes: pyarrow raises a dozen kinds, and plain ones
             warn(path, first_line(error))
     return rows
@@ -173,16 +176,19 @@ def load(
 def _current(
     path: Path, found: Mapping[str, int], names: Sequence[str], needed: Collection[str]
 ) -> list[tuple[str, tuple[Any, ...]]]:
-    """Return a segment's rows; raises what pyarrow does, or `BadInputError` for a wrong value."""
+    """Return the valid rows of a segment: id, then the named columns.
+
+    It raises whatever pyarrow raises, and `BadInputError` for a wrong type or value.
+    """
     import pyarrow.parquet
 
     contents.status_of(path)
-    # by its path: a thread of Arrow's that lets go of a Python file as Python ends aborts both
+    # by path: if an Arrow thread released a Python file while Python exits, the process would abort
     with pyarrow.parquet.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
     there = set(schema.names)
     if not {*names, *needed} <= there | ABSENT.keys():
-        return []  # written before there were these columns
+        return []  # written by a version without these columns
     wanted = [name for name in dict.fromkeys(("id", "changed", *names)) if name in there]
     _check_types(schema, wanted)
     once = [name for name in wanted if name in _REPEATED]
@@ -201,7 +207,7 @@ def _current(
 
 
 def _listed(column: Any) -> list[Any]:
-    """Return a column of Arrow as plain values; of equal texts of a dictionary there is one."""
+    """Return an Arrow column as plain values; equal texts of a dictionary share one string."""
     import pyarrow
 
     if not pyarrow.types.is_dictionary(column.type):
@@ -217,7 +223,7 @@ def _listed(column: Any) -> list[Any]:
 
 
 def _check_types(schema: Any, names: Iterable[str]) -> None:
-    """Raise `BadInputError` unless the columns are of the types that `save` writes."""
+    """Raise `BadInputError` unless the columns have the types that `save` writes."""
     for name in names:
         kind, wanted = str(schema.field(name).type), KINDS.get(name, "string")
         if kind != ("double" if wanted == "float64" else wanted):
@@ -225,7 +231,7 @@ def _check_types(schema: Any, names: Iterable[str]) -> None:
 
 
 def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
-    """Raise `BadInputError` unless a record could hold each value."""
+    """Raise `BadInputError` if a value is one that no record can hold."""
     for name, column in values.items():
         if name in _readers:
             try:
@@ -245,7 +251,7 @@ def _check_values(values: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _check_each(name: str, column: Sequence[Any]) -> None:
-    """Raise `BadInputError` that names the first row whose value no record could hold."""
+    """Raise `BadInputError` that names the first row with a value that no record can hold."""
     try:
         _readers[name].of(column)
     except BadInputError as error:
@@ -253,12 +259,12 @@ def _check_each(name: str, column: Sequence[Any]) -> None:
 
 
 def _is_packed(bits: bytes, n: int, metric: str) -> bool:
-    """Return whether this may be a bit an item; of numbers there are none."""
+    """Return whether the bytes can hold one bit per item; for metrics of numbers they are empty."""
     return len(bits) == (n + 7) // 8 or (not bits and is_of_numbers(metric))
 
 
 def columns(row: Indexed) -> dict[str, Any]:
-    """Return a record as one flat row, ready for Parquet."""
+    """Return a cell as one flat row, ready for Parquet."""
     record, right = row.record, row.right
     names, parts, baseline = record.names, record.parts, record.baseline
     train, validation, test = record.scores.train, record.scores.validation, record.scores.test
@@ -321,7 +327,7 @@ def columns(row: Indexed) -> dict[str, Any]:
 
 
 def _remarks(data: Data) -> str:
-    """Return what tables remark on as JSON; empty where there is nothing, as of most cells."""
+    """Return the data that tables make remarks about, as JSON; empty if there is none (usual)."""
     notes = {key: data.notes[key] for key in REMARKED if data.notes.get(key)}
     if not (data.short or notes or data.pair):
         return ""

@@ -1,4 +1,4 @@
-"""The index of a ledger that grows: so that it opens quickly before the grid is through, too."""
+"""Index a growing ledger from time to time, so that it opens fast while the grid still runs."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import told_os, warn
 
 LEAST = 500
-"""Cells that are not worth a segment of their own."""
+"""Smallest number of new cells that is worth a new segment."""
 SHARE = 0.05
-"""Of all cells that may be out of the index: so few segments do for any number of cells."""
+"""Largest share of cells that may be missing in the index, so that there are few segments."""
 
 
 @dataclass
 class Indexing:
-    """Indexes cells as they come, many at a time.
+    """Indexes finished cells, many at a time.
 
     Args:
-        ledger: is indexed.
-        indexed: how many of its cells are so about.
+        ledger: the ledger to index.
+        indexed: about how many of its cells are indexed already.
     """
 
     ledger: Ledger
     indexed: int = 0
     new: int = 0
-    """Cells that came since."""
+    """Number of cells that finished since."""
 
     def count(self) -> None:
-        """Take note of a cell that came, and index all of them if it is time to."""
+        """Count a finished cell, and index all new cells if there are enough of them."""
         self.new += 1
         if self.new >= max(LEAST, SHARE * self.indexed):
             self.index()
 
     def index(self) -> None:
-        """Index what is new; where that cannot be, the ledger opens more slowly, no more."""
+        """Index the new cells; if that fails, only warn: the ledger then just opens more slowly."""
         self.indexed, self.new = self.indexed + self.new, 0
         try:
             self.ledger.compact()

@@ -1,17 +1,17 @@
-"""Records on disk, written by many processes on many machines at once, with no server and no lock.
+"""The ledger: records on disk, written by many processes on many machines, without server or lock.
 
-    cells/ab/<id>/       record.json, predictions.npz, curves.npz (and model/): a cell that is done
-    attempts/<id>/<n>/   record.json, log.txt: a try that failed
-    grids/<id>.json      what was asked for, and declared
+    cells/ab/<id>/       record.json, predictions.npz, curves.npz (and model/): a done cell
+    attempts/<id>/<n>/   record.json, log.txt: a failed attempt
+    grids/<id>.json      grids: what was requested and declared
     looks/<id>.json      when verdicts were looked at, and with how many seeds
-    index/*.parquet      copies of records, so that many of them open at once
-    running/             what cells that are not done yet go on from
+    index/*.parquet      copies of records, so that many records can be read quickly
+    running/             checkpoints from which unfinished cells resume
     claims/              who runs which cell at this moment
     launches/            what worker loops are to run, and their logs
-    again/               cells that are to be run anew; replaced/<id>/<n>/ what was there before
-    tmp/                 what is being written; no reader looks here
+    again/               cells to be rerun; replaced/<id>/<n>/ holds their earlier folders
+    tmp/                 drafts that are being written; readers ignore it
 
-Everything is written under `tmp` and renamed whole, so a reader meets it complete or not at all.
+Everything is written under `tmp` and then renamed, so a reader sees it complete or not at all.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".parquet", ".md"})
-"""Endings of files that are tables of results, if they are results at all."""
+"""Suffixes of files that may be tables of results, for a hint in an error message."""
 
 
 class Ledger(Store):
-    """The records under one folder."""
+    """A ledger: the records under one folder."""
 
     def write(
         self,
@@ -55,7 +55,14 @@ class Ledger(Store):
         curves: Mapping[str, NDArray[Any]] | None = None,
         also: Callable[[Path], object] = lambda folder: None,
     ) -> bool:
-        """Keep a done cell and what `also` writes into its folder; False if it was done before."""
+        """Store a done cell, with whatever `also` writes into its folder.
+
+        Returns:
+            False if the cell was done before; the earlier record then stays.
+
+        Raises:
+            ValueError: the record's status is not done.
+        """
         if record.status is not Status.DONE:
             raise ValueError(f"a cell that is {record.status} is no result")
         with self.draft() as draft:
@@ -67,7 +74,11 @@ class Ledger(Store):
             return self.put(draft, record.id)
 
     def put(self, draft: Path, identity: str) -> bool:
-        """Rename a folder to that of a cell; False if the cell was done before."""
+        """Move a draft folder to the place of a cell; return False if the cell was done before.
+
+        The earlier folder of a cell that is to be rerun is kept under `replaced`. A folder without
+        a readable record is moved to the cell's failed attempts.
+        """
         if folders.rename_whole(draft, final := self.folder(identity)):
             return True
         if self.is_done(identity):
@@ -81,17 +92,18 @@ class Ledger(Store):
         return was_put
 
     def fail(self, record: Record, log: str) -> Path:
-        """Keep a failed attempt and its log; return its folder."""
+        """Store a failed attempt and its log; return its folder."""
         with self.draft() as draft:
             (draft / "record.json").write_text(record.to_json(), encoding="utf-8")
             (draft / "log.txt").write_text(log, encoding="utf-8", errors="replace")
             return self.put_attempt(draft, record.id)
 
     def compact(self) -> Path | None:
-        """Copy the records that no index segment holds into a new one; return it, if any.
+        """Copy the records that no index segment holds into a new segment; return its path, if any.
 
-        So are those that an older version indexed, for its segments lack columns. Two processes
-        that do so at once write the same records twice, which readers bear.
+        Records in segments of an older version, which lack columns, are indexed again. If two
+        processes do this at once, some records are indexed twice, which is harmless. It also
+        removes abandoned drafts, dead claims and left-over checkpoints of done cells.
         """
         found = self.listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out, index.HELD)
@@ -109,38 +121,39 @@ class Ledger(Store):
             return (draft / name).replace(self.root / "index" / name)
 
     def _clear_running(self, done: Container[str]) -> None:
-        """Remove what a process was left with that was killed after another was done."""
+        """Remove left-over checkpoints of cells that are done by now."""
         place = self.root / folders.RUNNING
         for name in folders.listed(place):
             if name.partition(".")[0] in done:
                 with contextlib.suppress(OSError):
                     (place / name).unlink()
         with contextlib.suppress(OSError):
-            place.rmdir()  # where nothing is left in it
+            place.rmdir()  # succeeds only if it is empty
 
     def done(self, ids: Iterable[str], kept: Set[str] | None = None) -> set[str]:
-        """Return those of the cells that are done; cheap for a hundred thousand.
+        """Return the subset of these cells that are done; fast even for a hundred thousand cells.
 
-        One that is to be run anew (see `records.ledgers.again`) is not, though its record counts.
+        A cell that is to be rerun (see `records.ledgers.again`) is not done, although its record
+        still counts.
 
         Args:
-            ids: the cells.
-            kept: all that have a record, where that is known: see `opened`.
+            ids: identities of the cells.
+            kept: identities of all cells that have a record, if already known: see `opened`.
         """
         return (self.kept(ids) if kept is None else {*ids} & kept) - again.marked(self.root)
 
     def kept(self, ids: Iterable[str]) -> set[str]:
-        """Return those of the cells that have a record, be they to be run anew."""
+        """Return the subset of these cells that have a record, including cells to be rerun."""
         found = self.listed()
         known = index.load(self.root / "index", found, ("id",), self.leave_out)
         return {n for n in found.keys() & set(ids) if n in known or self.is_kept(n)}
 
     def is_done(self, identity: str) -> bool:
-        """Return whether one cell is done, and not to be run anew."""
+        """Return whether a cell is done and not marked to be rerun."""
         return self.is_kept(identity) and not again.is_marked(self.root, identity)
 
     def is_kept(self, identity: str) -> bool:
-        """Return whether one cell has a record, be it one that only a newer program reads."""
+        """Return whether a cell has a record; a record of a newer schema counts too."""
         try:
             text = contents.read_bytes(self.folder(identity) / "record.json")
             of_cell(from_json(text), identity, Status.DONE)
@@ -151,7 +164,9 @@ class Ledger(Store):
         return True
 
     def records(self) -> list[Record]:
-        """Return all done cells, ordered by id; unreadable ones are left out with a warning.
+        """Return the records of all done cells, ordered by id.
+
+        Unreadable records are left out with a warning.
 
         Raises:
             BadInputError: there is no ledger here.
@@ -167,8 +182,8 @@ class Ledger(Store):
     def columns(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return these columns (see `index.columns`) of all done cells, ordered by id.
 
-        Opens no record that is indexed, and so a hundred thousand cells within seconds; of others
-        their predictions only where a column comes of these.
+        It reads indexed cells from the index only, so that a hundred thousand cells take seconds.
+        Of other cells it reads the record, and the predictions if a column is computed from them.
 
         Raises:
             BadInputError: there is no ledger here.
@@ -177,9 +192,10 @@ class Ledger(Store):
         return [*self._rows(names, self.listed()).values()]
 
     def opened(self, names: Sequence[str]) -> tuple[dict[str, tuple[Any, ...]], set[str]]:
-        """Return `columns` by identity, and all cells that have a record, by one look at them.
+        """Return `columns` by identity, and the identities of all cells with a record.
 
-        Of the latter some may be such as only a newer program reads: see `is_kept`.
+        Both come from one listing of the folders. The second may include cells whose record only a
+        newer program can read: see `is_kept`.
 
         Raises:
             BadInputError: there is no ledger here.
@@ -198,7 +214,7 @@ class Ledger(Store):
         return dict(sorted(rows.items()))
 
     def read(self, identity: str) -> Record:
-        """Return one done cell's record.
+        """Return the record of a done cell.
 
         Raises:
             BadInputError: the cell is not done, or its record is unreadable.
@@ -212,7 +228,7 @@ class Ledger(Store):
             raise BadInputError(f"{path}: {error}") from None
 
     def find(self, identity: str) -> Record | None:
-        """Return one done cell's record; None, with a warning, if it cannot be read."""
+        """Return the record of a done cell; None, with a warning, if it cannot be read."""
         try:
             return self.read(identity)
         except BadInputError as error:
@@ -220,10 +236,10 @@ class Ledger(Store):
             return None
 
     def predictions(self, identity: str) -> Predictions:
-        """Return what a done cell said of each test example.
+        """Return a done cell's predictions for the test examples.
 
         Raises:
-            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
+            BadInputError: they were not kept, or are unreadable (then it also warns).
         """
         return self._kept(self.folder(identity) / "predictions.npz", arrays.predictions)
 
@@ -231,7 +247,7 @@ class Ledger(Store):
         """Return a done cell's curves by name.
 
         Raises:
-            BadInputError: they were not kept, or are unreadable, of which there is a warning then.
+            BadInputError: they were not kept, or are unreadable (then it also warns).
         """
         return self._kept(self.folder(identity) / "curves.npz", arrays.curves)
 
@@ -243,16 +259,17 @@ class Ledger(Store):
         return [record for record in newest if record is not None]
 
     def failed_anew(self) -> list[Record]:
-        """Return the newest failed attempt of each cell that failed as it was run anew, by id.
+        """Return the newest failed attempt of each cell whose rerun failed, ordered by id.
 
-        Its earlier record counts, and it is to be run anew until that succeeds.
+        The earlier record of such a cell still counts, and the cell stays marked until a rerun
+        succeeds.
         """
         marked = again.marked(self.root)
         names = filter(marked.__contains__, self.tried()) if marked else ()
         return [failed for name in names if (failed := self._failed_since(name)) is not None]
 
     def _failed_since(self, identity: str) -> Record | None:
-        """Return the newest failed attempt of a cell with a record, if it was marked before."""
+        """Return the newest failed attempt of a cell with a record, if it failed after its mark."""
         before = again.tries_before(self.root, identity)
         if before is None or self.tries(identity) <= before or not self.is_kept(identity):
             return None
@@ -280,13 +297,13 @@ class Ledger(Store):
             raise BadInputError(f"no results in '{self.root}': {why}")
 
     def folder(self, identity: str) -> Path:
-        """Return where a cell is kept once it is done."""
+        """Return the folder of a cell, which exists once the cell is done."""
         return self.root / "cells" / _identity(identity)[:2] / identity
 
     def listed(self) -> dict[str, int]:
-        """Return every cell folder's id and time of change in ns: one stat each, nothing opened.
+        """Return the id and the modification time (ns) of every cell folder; no file is opened.
 
-        The time tells a folder from another that was deleted and written anew since it was indexed.
+        The time shows whether a folder was deleted and written again since it was indexed.
         """
         found = {}
         for shelf in folders.listed(self.root / "cells"):
@@ -302,7 +319,7 @@ class Ledger(Store):
                         try:
                             found[folder.name] = folder.stat().st_mtime_ns
                         except FileNotFoundError:
-                            continue  # set aside meanwhile
+                            continue  # another process moved it meanwhile
                         except OSError as error:
                             self.leave_out(Path(folder.path), error)
         return found
@@ -324,9 +341,9 @@ class Ledger(Store):
                 self.leave_out(self.folder(name), error)
 
     def _is_whole(self, row: index.Indexed) -> bool:
-        """Return whether nothing of a cell is unreadable: what is shall be named at every reading.
+        """Return whether a cell's predictions are readable, or were not kept.
 
-        An index would keep quiet about it.
+        A cell with damaged predictions is not indexed, so that every reading warns about it.
         """
         kept = self.folder(row.record.id) / "predictions.npz"
         return row.right is not None or not kept.exists()
@@ -349,7 +366,7 @@ class Ledger(Store):
         for name, (text,) in known.items():
             try:
                 yield of_cell(from_json(text), name, Status.DONE)
-            except BadInputError:  # indexed by a newer program, or damaged: the cell itself tells
+            except BadInputError:  # indexed by a newer program, or damaged: read the cell itself
                 if record := self.find(name):
                     yield record
 
@@ -368,28 +385,34 @@ class Ledger(Store):
         return sorted(int(n) for n in tries if _NUMBER.fullmatch(n))
 
     def put_attempt(self, draft: Path, identity: str) -> Path:
-        """Move a folder to the next free number of the cell's attempts; a race costs a number."""
+        """Move a folder to the next free number among the cell's failed attempts; return its place.
+
+        If another process takes the number first, the next number is tried.
+        """
         number, tries = max(self.attempts(identity), default=0) + 1, self.attempts_folder(identity)
         while not folders.rename_whole(draft, tries / str(number)):
             number += 1
         return tries / str(number)
 
     def attempts_folder(self, identity: str) -> Path:
-        """Return where the failed attempts of a cell are kept."""
+        """Return the folder of a cell's failed attempts."""
         return self.root / "attempts" / _identity(identity)
 
     def tried(self) -> list[str]:
-        """Return the cells of which there are failed attempts, be they done since, ordered."""
+        """Return the identities of all cells with failed attempts, sorted, even if done since."""
         return list(filter(_IDENTITY.fullmatch, folders.names(self.root / "attempts")))
 
     def _set_aside(self, folder: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another process did it
+        with contextlib.suppress(FileNotFoundError):  # another process moved it first
             self.leave_out(self.put_attempt(folder, folder.name), "was in the place of a done cell")
 
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Hold the collector off: it doubles the time to read many records and finds nothing there."""
+    """Disable garbage collection in the block.
+
+    The collector would double the time to read many records, and finds nothing to free in them.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -406,10 +429,10 @@ def _identity(text: str) -> str:
 
 
 def of_cell(record: Record, identity: str, status: Status) -> Record:
-    """Return a record.
+    """Return a record after checking that it is the record of this cell, with this status.
 
     Raises:
-        BadInputError: it is another cell's, or of another status.
+        BadInputError: it is the record of another cell, or has another status.
     """
     if record.id != identity:
         raise BadInputError(f"no record of this cell: it says that it is {record.id[:40]!r}")

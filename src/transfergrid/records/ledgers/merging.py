@@ -1,8 +1,8 @@
-"""One ledger's results brought into another, so that both count as if they had been one.
+"""Merge the results of one ledger into another, as if all had been run in one.
 
-Looks and grids come first, then failed attempts, then cells. So a merge that is cut short leaves a
-ledger that knows of every look that was taken, and of cells each whole or not at all: the same
-command again brings the rest.
+Looks and grids are merged first, then failed attempts, then cells. So a merge that is interrupted
+leaves a ledger that knows every look, and that holds each cell complete or not at all. Running the
+same command again merges the rest.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ from transfergrid.records.record import from_json
 
 @dataclass
 class Merged:
-    """What a merge did."""
+    """The outcome of a merge, as counts and lists of cells."""
 
     taken: int = 0
-    """Cells that are new."""
+    """Cells that were added."""
     known: int = 0
-    """Cells that were there, with the same record."""
+    """Cells that were there already, with an identical record."""
     other_scores: list[str] = field(default_factory=list)
-    """Cells that were there, and score otherwise in the other ledger."""
+    """Cells that were there already, with another score than in the other ledger."""
     other_records: list[str] = field(default_factory=list)
-    """Cells that were there with the same score, and whose records differ, as in their time."""
+    """Cells that were there already, with the same score; records differ elsewhere, as in time."""
     attempts: int = 0
     documents: dict[str, int] = field(default_factory=dict)
-    """Grids, looks and scores that are new, by kind."""
+    """Number of grids, looks and scores that were added, by kind."""
 
 
 def merge(into: Ledger, other: Ledger) -> Merged:
-    """Bring everything that another ledger holds; what is damaged there is left out and named.
+    """Merge everything that another ledger holds into `into`; damaged parts are skipped and named.
 
-    All that is new is copied first, and renamed into its place once it is whole. Of a cell that is
-    done in both the record stays that is there. Sources that were trained, what was cached and what
-    was sent to a tracker are left where they are.
+    All new files are copied to a draft first, and renamed into place once they are complete. If a
+    cell is done in both ledgers, the record of `into` stays. Trained sources, the cache and the
+    notes on what was sent to a tracker are not merged.
 
     Raises:
-        BadInputError: there is no such other ledger, or both are the same.
-        OSError: what is new cannot be written; nothing was brought then.
+        BadInputError: the other ledger does not exist, or both are the same folder.
+        OSError: the new files cannot be written. If that happens while they are copied, `into` is
+            unchanged.
     """
     other.check_exists()
     if into.root.exists() and into.root.samefile(other.root):
@@ -70,7 +71,7 @@ def merge(into: Ledger, other: Ledger) -> Merged:
 
 
 def _cells(into: Ledger, other: Ledger, draft: Path, merged: Merged) -> Iterator[Path]:
-    """Copy what is not done here; count what is."""
+    """Copy the cells that `into` does not have, and yield their drafts; compare the others."""
     place = draft / "cells"
     for identity in sorted(other.listed()):
         text = whole_record(other, identity)
@@ -95,7 +96,7 @@ def _compare(identity: str, theirs: bytes, ours: bytes, merged: Merged) -> None:
 
 
 def _attempts(into: Ledger, other: Ledger, draft: Path) -> Iterator[tuple[str, Path]]:
-    """Copy failed attempts that are not known here."""
+    """Copy the failed attempts that `into` does not have; yield the cell and the draft of each."""
     for identity in other.tried():
         ours, theirs = into.attempts_folder(identity), other.attempts_folder(identity)
         known = {_text(ours, number) for number in into.attempts(identity)}
@@ -114,9 +115,10 @@ def _text(tries: Path, number: int) -> bytes:
 
 
 def _documents(into: Ledger, other: Ledger, draft: Path) -> Iterator[tuple[str, Path]]:
-    """Copy grids, looks and scores; one that is here under its name, and other, gets another name.
+    """Copy grids, looks and scores; yield the kind and the draft of each.
 
-    Two ledgers may have looked in the same second, and asked for the same grid at two times.
+    A grid or look whose name is taken by a different document gets a new name: two ledgers may have
+    looked in the same second, or may have requested the same grid at different times.
     """
     for kind in DOCUMENTS:
         (draft / kind).mkdir()
@@ -130,7 +132,7 @@ def _documents(into: Ledger, other: Ledger, draft: Path) -> Iterator[tuple[str, 
             name = path.name
             if (here := into.root / kind / name).is_file() and here.read_bytes() != text:
                 if kind == "scores":
-                    continue  # of the same pair, computed in both
+                    continue  # scores of the same pair, computed in both ledgers
                 name = f"{path.stem}-{hashlib.sha256(text).hexdigest()[:8]}.json"
             if not (into.root / kind / name).exists() and isinstance(told, dict):
                 (draft / kind / name).write_bytes(text)
@@ -138,9 +140,10 @@ def _documents(into: Ledger, other: Ledger, draft: Path) -> Iterator[tuple[str, 
 
 
 def copied(ledger: Ledger, folder: Path, place: Path) -> bool:
-    """Copy the files of a folder and of the folders in it; False, with a warning, if it is odd.
+    """Copy a folder with its subfolders; return False, with a warning, if it cannot be read.
 
-    Links are not followed: in a folder of somebody's they may lead anywhere.
+    A folder that holds a symbolic link is not copied, because in a foreign folder a link may point
+    anywhere. The same holds for pipes, sockets and devices.
     """
     try:
         files = [*_files(folder)]

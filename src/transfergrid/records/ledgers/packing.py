@@ -1,15 +1,15 @@
-"""A whole copy of a ledger as one file, as small as it can be: `results.tar.xz`.
+"""Pack a whole ledger into one small file, such as `results.tar.xz`.
 
     about.json                     version of this format, and how predictions are packed
     grids/ looks/ scores/          as in the ledger
     cells/ab/<id>/record.json      as in the ledger, byte by byte
-    cells/ab/<id>/arrays.json      what predictions.npz and curves.npz hold, each array by its name
+    cells/ab/<id>/arrays.json      arrays of predictions.npz and curves.npz: names and checksums
     attempts/<id>/<n>/             as in the ledger
-    arrays/<sum>.npy               each array once, named by its checksum
+    arrays/<sum>.npy               each distinct array once, named by its checksum
 
-Records of one study are much alike, and cells of one target have the same labels, so all is packed
-together. Weights, sources that were trained here and what was cached are left out: they are made
-again where they are needed. The same ledger always gives the same file.
+Everything is compressed together, because the records of a study are similar, and the cells of a
+target have the same labels. Weights, sources trained here and the cache are left out; they are
+recomputed where needed. The same ledger always gives the same file.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ ENDING, ABOUT = ".tar.xz", "about.json"
 FORMAT = 1
 EXACT, ROUNDED, NONE = "exact", "rounded", "none"
 KINDS = (EXACT, ROUNDED, NONE)
-"""How predictions are packed: as they are; probabilities to 0.2 % of each; not at all."""
+"""How predictions are packed: exactly; with probabilities rounded to 0.2 % of each; not at all."""
 DOCUMENTS = ("grids", "looks", "scores")
 BESIDE = ("predictions", "curves")
 """The arrays beside a record."""
 _KEPT_BITS = 8
-"""Of the 23 bits that tell two float32 numbers of one size apart, what rounding leaves."""
+"""Number of mantissa bits that rounding keeps, of the 23 of a float32."""
 _OF_TEXTS = {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 24}
 _OF_ARRAYS = {**_OF_TEXTS, "lc": 2, "lp": 2, "pb": 2}
-"""For numbers of four bytes each."""
+"""LZMA settings tuned for numbers of four bytes."""
 DOCUMENT_NAME = re.compile(r"[A-Za-z0-9:+._-]{1,100}")
 
 
 @dataclass
 class Packed:
-    """What a copy holds."""
+    """What a copy holds: the number of cells, failed attempts and documents."""
 
     cells: int = 0
     failed: int = 0
@@ -61,41 +61,41 @@ class Packed:
 
 
 class _Streams:
-    """Several xz streams, one behind the other, which every reader of xz takes for one."""
+    """Several concatenated xz streams, which every xz reader decompresses as one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._place = file, 0
         self._now: lzma.LZMAFile | None = None
 
     def begin(self, how: Mapping[str, int]) -> None:
-        """End the stream, if there is one, and begin another."""
+        """End the current stream, if there is one, and begin another with these LZMA settings."""
         self.end()
         self._now = lzma.LZMAFile(self._file, "wb", filters=[how])  # noqa: SIM115
 
     def end(self) -> None:
-        """End the stream."""
+        """End the current stream, if there is one."""
         if self._now is not None:
             self._now.close()
 
     def write(self, told: bytes) -> int:
-        """Write to the stream."""
+        """Write bytes to the current stream; return how many."""
         assert self._now is not None
         self._place += len(told)
         return self._now.write(told)
 
     def tell(self) -> int:
-        """Return how many bytes went into all of them."""
+        """Return how many uncompressed bytes were written to all streams."""
         return self._place
 
 
 def pack(ledger: Ledger, file: Path, predictions: str = EXACT) -> Packed:
-    """Write a whole copy of a ledger; the file appears whole.
+    """Write a whole copy of a ledger to a file, which appears complete or not at all.
 
-    What is damaged is left out and named.
+    Damaged parts are left out and named in warnings.
 
     Args:
-        ledger: is not changed.
-        file: is replaced.
+        ledger: the ledger to copy; it is not changed.
+        file: the file to write; an existing one is replaced.
         predictions: one of `KINDS`.
 
     Raises:
@@ -114,7 +114,7 @@ def pack(ledger: Ledger, file: Path, predictions: str = EXACT) -> Packed:
 
 
 def _write(streams: _Streams, ledger: Ledger, predictions: str) -> Packed:
-    """Write texts as one stream, numbers as another."""
+    """Write all texts as one xz stream, then all arrays as another; return the counts."""
     packed, distinct = Packed(), dict[str, tuple[str, str, str]]()
     streams.begin(_OF_TEXTS)
     with tarfile.open(fileobj=streams, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
@@ -148,7 +148,10 @@ def _write(streams: _Streams, ledger: Ledger, predictions: str) -> Packed:
 def _told(
     ledger: Ledger, identity: str, predictions: str, distinct: dict[str, tuple[str, str, str]]
 ) -> dict[str, dict[str, str]]:
-    """Return the checksums of a cell's arrays, and note where each that is new is to be had."""
+    """Return the checksums of a cell's arrays, by kind and name.
+
+    For each new checksum it adds to `distinct` where to read the array: cell, kind and name.
+    """
     told: dict[str, dict[str, str]] = {}
     for kind in BESIDE:
         for name, array in beside(ledger, identity, kind, predictions).items():
@@ -159,7 +162,7 @@ def _told(
 
 
 def beside(ledger: Ledger, identity: str, kind: str, predictions: str) -> dict[str, NDArray[Any]]:
-    """Return a cell's predictions or curves as they are packed; none if they are damaged."""
+    """Return a cell's predictions or curves as they are packed; none if absent or damaged."""
     if (kind, predictions) == ("predictions", NONE):
         return {}
     path = ledger.folder(identity) / f"{kind}.npz"
@@ -176,9 +179,9 @@ def beside(ledger: Ledger, identity: str, kind: str, predictions: str) -> dict[s
 
 
 def rounded(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """Return probabilities (n, classes) to 0.2 % of each; no example's most probable class changes.
+    """Return probabilities (n, classes), rounded to 0.2 % of each.
 
-    Those of an example whose class would are left as they are.
+    If rounding would change an example's most probable class, its probabilities stay exact.
     """
     exact = np.ascontiguousarray(probabilities, dtype=np.float32)
     left = np.uint32(23 - _KEPT_BITS)
@@ -191,19 +194,19 @@ def rounded(probabilities: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_npy(array: NDArray[Any]) -> bytes:
-    """Return an array as an npy file holds it."""
+    """Return the bytes of an npy file with this array."""
     stream = io.BytesIO()
     npy.write_array(stream, array, allow_pickle=False)
     return stream.getvalue()
 
 
 def place_of(identity: str) -> str:
-    """Return where a cell lies in a ledger's folder."""
+    """Return the path of a cell's folder, relative to the ledger's folder."""
     return f"cells/{identity[:2]}/{identity}"
 
 
 def _cells(ledger: Ledger) -> Iterator[tuple[str, bytes]]:
-    """Yield the records of done cells, by identity."""
+    """Yield the identity and the record (as on disk) of each done cell, ordered by identity."""
     for identity in sorted(ledger.listed()):
         text = whole_record(ledger, identity)
         if text is not None:
@@ -211,7 +214,10 @@ def _cells(ledger: Ledger) -> Iterator[tuple[str, bytes]]:
 
 
 def whole_record(ledger: Ledger, identity: str) -> bytes | None:
-    """Return a done cell's record as it is on disk; None, with a warning, if it is none."""
+    """Return a done cell's record as it is on disk; None, with a warning, if it is not valid.
+
+    A record of a newer schema is returned too.
+    """
     text = b""
     try:
         text = contents.read_bytes(ledger.folder(identity) / "record.json")
@@ -248,6 +254,6 @@ def _read(ledger: Ledger, path: Path, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _add(tar: tarfile.TarFile, name: str, text: bytes) -> None:
-    member = tarfile.TarInfo(name)  # of no time, owner or machine
+    member = tarfile.TarInfo(name)  # without time, owner or machine, so that files are reproducible
     member.size = len(text)
     tar.addfile(member, io.BytesIO(text))

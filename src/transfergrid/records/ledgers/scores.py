@@ -1,4 +1,7 @@
-"""Scores on disk: `scores/<digest>.json` in a ledger's folder, one file a source and seed block."""
+"""Transferability scores on disk: `scores/<id>.json` in a ledger, one file per pair and seed block.
+
+A pair is a source and a target with a label budget.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,31 @@ from transfergrid.records.files.border import Reader
 from transfergrid.records.ledgers.ledger import Ledger
 
 VERSION = 1
-"""Raised whenever the features that scores are computed from change for all alike."""
+"""Version of the files; raised whenever the features that all scores are computed from change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """What a score says of one source and target; keys are those of the kept file."""
+    """The value of one score for a source and a target; the fields are the keys of the file."""
 
     value: float | None
-    """None where the score is undefined."""
+    """None if the score is undefined."""
     reason: str | None = None
     """Why it is undefined."""
     low: float | None = None
-    """Its least possible value on these features; None: there is none."""
+    """The smallest possible value on these features; None if it is unbounded."""
     high: float | None = None
     out_of_bounds: bool = False
-    """The value cannot be: a sign of a numerical failure, shown and never clipped."""
+    """Whether the value is impossible: a sign of a numerical failure, shown and never clipped."""
     remarks: tuple[str, ...] = ()
-    """What makes it say less than it seems to."""
+    """Caveats: reasons why the value means less than it seems to."""
     higher_is_better: bool = True
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What is kept of a pair; `values` are by the digest of the score's config."""
+    """The scores of a pair; the keys of `values` are digests of the scores' configs."""
 
     id: str
     source_parts: tuple[str, ...]
@@ -47,24 +50,28 @@ class Kept:
     labels: Labels
     seed: int
     notes: dict[str, Any]
-    """Examples embedded, width, the source's fingerprint, where posteriors are from."""
+    """Number of embedded examples, width, the source's fingerprint, where posteriors come from."""
     values: dict[str, Value]
     names: dict[str, str]
-    """Digest of a score's config to its name."""
+    """From the digest of a score's config to the score's name."""
     seconds: float
-    """Loading and embedding, for all scores together."""
+    """Seconds for loading and embedding, for all scores together."""
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     schema: int = VERSION
 
     def value(self, score: str) -> Value | None:
-        """Return a score by its name."""
+        """Return the newest value of a score by its name; None if there is none."""
         found = [digest for digest, name in self.names.items() if name == score]
         return self.values.get(found[-1]) if found else None
 
 
 def read(ledger: Ledger, identity: str) -> Kept | None:
-    """Return what is kept under an identity; None, with a warning, if it cannot be read."""
+    """Return the scores stored under an identity.
+
+    Returns:
+        None if there are none, or, with a warning, if they cannot be read.
+    """
     path = ledger.root / "scores" / f"{identity}.json"
     try:
         return _read(contents.read_bytes(path))
@@ -76,12 +83,12 @@ def read(ledger: Ledger, identity: str) -> Kept | None:
 
 
 def read_all(ledger: Ledger) -> list[Kept]:
-    """Return everything that is kept, by identity; what cannot be read is left out and named."""
+    """Return the scores of all pairs, by identity; unreadable files are left out and named."""
     return ledger.documents("scores", _read)
 
 
 def write(ledger: Ledger, kept: Kept) -> None:
-    """Keep the scores of a pair, whole or not at all; the last of two writers wins."""
+    """Store the scores of a pair, completely or not at all; the last of two writers wins."""
     with ledger.draft() as draft:
         text = json.dumps(asdict(kept), indent=1, allow_nan=False)
         (draft / "scores.json").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the claims in a ledger's folder tell of who is at work: read by anyone, from any machine."""
+"""The progress of running cells, read from the claims in a ledger by any process on any machine."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Told(TypedDict, total=False):
-    """How far a cell is, as who runs it notes that in its claim."""
+    """The progress of a cell, as its process writes it into the claim."""
 
     label: str
-    """The cell in words."""
+    """The cell in words, see `Cell.label`."""
     grid: str | None
-    """That asked for it."""
+    """Identity of the grid that requested the cell."""
     worker: Count
-    """Its number among those of its process."""
+    """Number of the worker among the workers of its process."""
     since: Annotated[str, Checked(is_time)]
-    """ISO 8601 time at which a worker was given it."""
+    """ISO 8601 time at which the worker received the cell."""
     doing: str
-    """Something else than its steps, such as the training of its source."""
+    """The current stage outside the cell's own steps, such as the training of its source."""
     step: Count
     steps: Count
     to_go: float | None
-    """Seconds foreseen for all cells that this process has to run."""
+    """Estimated seconds until this process has run all of its cells."""
 
 
 class _Claim(TypedDict, total=False):
@@ -52,12 +52,12 @@ class Sign:
     host: str
     process: int
     silence: float
-    """Seconds since the last sign of life."""
+    """Seconds since the last heartbeat."""
     lives: bool
 
 
 def signs(root: Path) -> list[Sign]:
-    """Return who holds which cell, ordered by host, process and worker; none is written.
+    """Return who holds which cell, ordered by host, process and worker.
 
     Args:
         root: the ledger's folder.
@@ -73,7 +73,7 @@ def signs(root: Path) -> list[Sign]:
 
 def _sign(claims: Claims, cell: str, place: Path, lives: bool) -> Sign | None:
     silence = claims.silence(place)
-    if silence is None:  # let go meanwhile
+    if silence is None:  # released meanwhile
         return None
     holder = holder_in(place)
     host = holder.place.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""A folder that many write at once: what appears in it whole, and what reading left out."""
+"""A folder that many processes write to: complete writes, and warnings about unreadable files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transfergrid.records.files.border import Reader
 from transfergrid.records.process.living import unique_name
 
 _TRIED = 65_536
-"""Bytes that a folder must take: a record with its arrays."""
+"""Size in bytes of the test write: about a record with its arrays."""
 
 T = TypeVar("T")
 DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
@@ -26,22 +26,23 @@ DOCUMENT: Reader[dict[str, Any]] = Reader(dict[str, Any])
 
 
 class Store:
-    """What lies under one folder.
+    """A folder with documents; base of the ledger.
 
     Args:
-        root: the folder; made by the first write.
+        root: the folder; the first write creates it.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.warnings: list[str] = []
-        """What reading left out and why, one line each."""
+        """What was left out while reading and why, one line each."""
 
     def check_writable(self) -> None:
-        """Make sure that results can be written here, and leave no trace of having tried.
+        """Check that results can be written here; the check leaves no files behind.
 
         Raises:
-            BadInputError: the folder, or the nearest one above that exists, takes no new files.
+            BadInputError: no file can be created in the folder, or, if it does not exist yet, in
+                its nearest existing parent.
         """
         place = next(p for p in (self.root, *self.root.absolute().parents) if p.exists())
         try:
@@ -54,7 +55,7 @@ class Store:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """Give a folder on the ledger's own file system, and remove what is left of it."""
+        """Create a draft folder on the ledger's file system, and remove it after the block."""
         draft = self.root / "tmp" / unique_name()
         draft.mkdir(parents=True)
         try:
@@ -63,7 +64,10 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     def write_document(self, kind: str, content: Mapping[str, Any]) -> str:
-        """Keep one of the "grids" or "looks" under its "id" or a digest of it; return that id."""
+        """Store a document of the "grids" or "looks"; return its id.
+
+        The id is the document's "id", or else a digest of its text.
+        """
         text = json.dumps(dict(content), indent=1, sort_keys=True)
         name = str(content.get("id") or hashlib.sha256(text.encode()).hexdigest()[:16])
         with self.draft() as draft:
@@ -73,12 +77,12 @@ class Store:
         return name
 
     def documents(self, kind: str, read: Callable[[bytes], Any] = DOCUMENT) -> list[Any]:
-        """Return the "grids", "looks" or "scores", by name.
+        """Return all documents of a kind ("grids", "looks" or "scores"), ordered by file name.
 
         Args:
-            kind: of document.
-            read: makes one of a file's text; those that it raises `BadInputError` for, and those
-                that cannot be opened, are left out with a warning.
+            kind: the kind of document.
+            read: makes a document from a file's bytes. Files for which it raises `BadInputError`,
+                and files that cannot be opened, are left out with a warning.
         """
         found = []
         for path in sorted((self.root / kind).glob("*.json")):
@@ -98,13 +102,13 @@ class Store:
             raise BadInputError(f"{path} is unreadable: {error}") from None
 
     def leave_out(self, path: Path, why: object) -> None:
-        """Note that what a path holds is left out, and why."""
+        """Warn that the contents of a path are left out, and why."""
         if isinstance(why, OSError):
             why = why.strerror or why
         self.warn(f"left out {path}: {str(why).removeprefix(f'{path}/record.json: ')}")
 
     def warn(self, line: str) -> None:
-        """Note what a reader of these results must be told; once, however often it is met."""
+        """Record a warning about these results and report it, unless it was given before."""
         if line not in self.warnings:
             self.warnings.append(line)
             printing.tell(line)

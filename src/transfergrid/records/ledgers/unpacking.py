@@ -1,8 +1,8 @@
-"""A ledger out of its copy, which anyone may have made: nothing in it says where it is written.
+"""Unpack a ledger from its copy, which may be untrusted: it cannot write outside the given folder.
 
-A member counts only under a name that a copy has. Links, folders, devices and paths that lead
-elsewhere are no such names, and the file is refused as a whole. Arrays are read as numbers, must
-have the checksum that they are named by, and are never unpickled.
+Every member of the archive must have one of the names that a copy can hold. A link, folder, device
+or path that leads elsewhere makes the whole file invalid. Arrays must match the checksum in their
+name and are never unpickled.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transfergrid.records.ledgers.packing import (
 )
 
 LARGEST = 1 << 30
-"""Bytes of a member; no record, log or array is larger."""
+"""Largest size of a member in bytes; no real record, log or array is larger."""
 _CELL = r"cells/(?P<shelf>[0-9a-f]{2})/(?P=shelf)[0-9a-f]{14}"
 _NAMES = re.compile(
     rf"{ABOUT}|({'|'.join(DOCUMENTS)})/(?!\.){DOCUMENT_NAME.pattern}\.json"
@@ -38,7 +38,7 @@ _NAMES = re.compile(
     r"|attempts/[0-9a-f]{16}/[0-9]{1,9}/(record\.json|log\.txt)"
     r"|arrays/[0-9a-f]{32}\.npy"
 )
-"""What a copy holds, whole names."""
+"""All names that members of a copy may have."""
 
 
 class _About(TypedDict):
@@ -51,11 +51,14 @@ _sums: Reader[dict[str, dict[str, str]]] = Reader(dict[str, dict[str, str]])
 
 
 def unpack(file: Path, folder: Path) -> str:
-    """Write the ledger that a copy holds into an empty folder; return how predictions were packed.
+    """Unpack a copy of a ledger into an empty folder.
+
+    Returns:
+        How predictions were packed, one of `packing.KINDS`.
 
     Raises:
-        BadInputError: the file is no copy, is damaged, or of a newer program; the folder may hold
-            a part of it then.
+        BadInputError: the file is not a copy, is damaged, or has a newer format; the folder may
+            then hold a part of it.
     """
     try:
         contents.status_of(file)
@@ -108,7 +111,7 @@ def _predictions(told: bytes, file: str) -> str:
 
 
 def _assemble(folder: Path, file: str) -> None:
-    """Put the arrays of each cell beside its record."""
+    """Write each cell's arrays beside its record, and remove its list of arrays."""
     there = {path.stem: path for path in (folder / "arrays").glob("*.npy")}
     for path in (folder / "cells").glob("*/*/arrays.json"):
         try:

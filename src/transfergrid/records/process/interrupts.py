@@ -1,12 +1,14 @@
-"""Ctrl-C in the process that a person started: exit code 130 and a line, at whichever instant.
+"""Ctrl-C in the process that the user started: at any time it ends with a line and exit code 130.
 
-An exception that is raised wherever Python happens to be is lost where a library that is being
-imported catches all of them, or tells of a fault of its own. So in the beginning, where nothing is
-lost by it, the process ends on the spot. Who has something to put away says so with `deferred`:
-then it is noted, and heard where `may_interrupt` says that it can be. A verb that computes is
-interrupted as any Python program is.
+A `KeyboardInterrupt` that is raised at a random place can get lost, because a library that is being
+imported may catch every exception, or may report it as an error of its own. So there are three
+modes. "leave": the process exits at once; this is the mode at the start, when nothing can be lost.
+"defer" (`deferred`): the signal is only recorded, and acts inside `may_interrupt`; this is for code
+that has to clean up. "raise" (`interruptible`): `KeyboardInterrupt` as in any Python program; this
+is for verbs that compute.
 
-Nothing but the standard library is imported here, for this is heard before anything else is.
+This module imports only the standard library, because its handler is installed before anything else
+is imported.
 """
 
 from __future__ import annotations
@@ -28,31 +30,34 @@ _hears = False
 _may_raise = False
 _raised = False
 _put_away: list[Callable[[], object]] = []
-"""What is to be done before the process ends on the spot."""
+"""Functions to call before the process exits at once."""
 
 
 def hear() -> None:
-    """Obey Ctrl-C from now on as this module says; else all of it is Python's own affair."""
+    """Install this module's handler for Ctrl-C; before that, Ctrl-C acts as in any Python program.
+
+    It does nothing outside the main thread, and leaves a SIGINT that is ignored as it is.
+    """
     global _hears, _mode
     if threading.current_thread() is threading.main_thread():
         _hears, _mode = True, "leave"
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in the background of a shell
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored: run in background
             signal.signal(signal.SIGINT, _obey)
 
 
 def begin() -> None:
-    """Forget what earlier commands of this process were told, as where Python calls several."""
+    """Reset what was recorded for earlier commands, if Python code calls several in one process."""
     global _count, _raised
     _count, _raised = 0, False
 
 
 def hear_all() -> None:
-    """Obey a cluster that wants its machine back, and a terminal that is closed, as Ctrl-C."""
+    """Treat SIGTERM (a cluster ends the job) and SIGHUP (the terminal closes) like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         return
     for name in _ALSO:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # ignored: nohup
             signal.signal(number, _obey)
 
 
@@ -68,7 +73,7 @@ def _obey(number: int, frame: FrameType | None) -> None:
 
 
 def leave() -> NoReturn:
-    """End the process on the spot."""
+    """Exit the process at once, after the functions of `on_the_spot` were called."""
     for act in reversed(_put_away):
         with suppress(Exception):
             act()
@@ -80,37 +85,37 @@ def leave() -> NoReturn:
 
 
 def told() -> str:
-    """Return what to say in the end."""
+    """Return the last line to print; it says whether the command can be resumed."""
     return "stopped; the same command goes on from here" if _put_away else "stopped"
 
 
 def is_impatient() -> bool:
-    """Return whether the process was asked to end again while it does."""
+    """Return whether the process was asked to end at least twice."""
     return _hears and _count > 1
 
 
 def was_raised() -> bool:
-    """Return whether a block that is `interruptible` was interrupted, whatever came of it."""
+    """Return whether `KeyboardInterrupt` was raised in "raise" mode, even if it was caught."""
     return _raised
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the block be interrupted wherever it is, by `KeyboardInterrupt`."""
+    """Let Ctrl-C raise `KeyboardInterrupt` anywhere in the block."""
     with _in_mode("raise"):
         yield
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let the block be interrupted by `may_interrupt` alone, and by a third time on the spot."""
+    """Let Ctrl-C interrupt the block only inside `may_interrupt`; a third one exits at once."""
     with _in_mode("defer"):
         yield
 
 
 @contextmanager
 def on_the_spot(put_away: Callable[[], object]) -> Iterator[None]:
-    """Let the process end in the block at once, once `put_away` was called."""
+    """Let Ctrl-C exit the process at once anywhere in the block, after a call of `put_away`."""
     _put_away.append(put_away)
     try:
         with _in_mode("leave"):
@@ -121,7 +126,7 @@ def on_the_spot(put_away: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def _in_mode(mode: Literal["leave", "raise", "defer"]) -> Iterator[None]:
-    """Change what is done where it is this module that hears."""
+    """Set the mode for the block; without `hear` the mode is always "raise"."""
     global _mode
     before, _mode = _mode, mode if _hears else "raise"
     try:
@@ -132,7 +137,10 @@ def _in_mode(mode: Literal["leave", "raise", "defer"]) -> Iterator[None]:
 
 @contextmanager
 def may_interrupt() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` in a block of `deferred`, or before it, if it was asked for."""
+    """Let a first Ctrl-C raise `KeyboardInterrupt` in this block, inside a `deferred` one.
+
+    If Ctrl-C was pressed before, it is raised as the block is entered.
+    """
     global _may_raise
     _may_raise = True
     try:

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one is gone: asked of what it left on disk."""
+"""Identities of processes across machines, and whether the process that wrote a file is gone."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _NAME = re.compile(r"-(\d{1,9})-(\w+)-([0-9a-f]{8})-[0-9a-f]{12}(?:\.\w+)?$")
 
 
 class Process(NamedTuple):
-    """A process: which one, and where it lives."""
+    """The identity of a process, across machines and reboots."""
 
     place: str
-    """Host, boot and space of process numbers: only there its number means anything."""
+    """Host, boot id and PID namespace: the PID is meaningful only there."""
     process: int
     began: str
-    """When, as its system tells it: a number is given to other processes later."""
+    """Start time, in ticks since boot; it tells processes apart that get the same PID later."""
 
     def is_gone(self) -> bool:
-        """Return whether it is known to have ended: only of processes beside this one."""
+        """Return whether it is known to have ended; False for a process in another `place`."""
         return self.place == place() and began(self.process) != self.began
 
 
 def this_process() -> Process:
-    """Return the process that asks."""
+    """Return the identity of the current process."""
     return Process(place(), os.getpid(), began(os.getpid()))
 
 
 def unique_name() -> str:
-    """Return a name that no other process, here or on another machine, gives to a file.
+    """Return a file name that is unique across processes and machines.
 
-    It tells whose it is, so that what a process left that is gone need not stay.
+    The name identifies the process, so that files of a process that is gone can be removed.
     """
     me = this_process()
     of = f"{me.process}-{me.began or 'unknown'}-{_short(me.place)}"
@@ -45,7 +45,7 @@ def unique_name() -> str:
 
 
 def is_of_the_dead(name: str) -> bool:
-    """Return whether a `unique_name`, or one that ends with it, is of a process that is gone."""
+    """Return whether a name that ends with a `unique_name` is of a process known to be gone."""
     found = _NAME.search(name)
     if found is None or found[3] != _short(place()):
         return False
@@ -54,7 +54,7 @@ def is_of_the_dead(name: str) -> bool:
 
 @cache
 def place() -> str:
-    """Return host, boot and space of process numbers."""
+    """Return the host name, boot id and PID namespace, as far as the system tells them."""
     parts = [socket.gethostname()]
     for file, read in (("/proc/sys/kernel/random/boot_id", True), ("/proc/self/ns/pid", False)):
         with contextlib.suppress(OSError):
@@ -63,7 +63,10 @@ def place() -> str:
 
 
 def began(process: int) -> str:
-    """Return when a process began, in ticks since boot; empty if it is gone or nobody tells."""
+    """Return when a process started, in ticks since boot.
+
+    Empty if the process is gone (or a zombie); "unknown" on systems without /proc.
+    """
     try:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:

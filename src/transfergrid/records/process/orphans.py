@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it, however that one ends."""
+"""Child processes that end when their parent ends, however it ends."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from contextlib import suppress
 from pathlib import Path
 
 SCRATCH = "TRANSFERGRID_SCRATCH"
-"""Tells a process of the folder that goes with it."""
+"""Environment variable: the scratch folder of the child process."""
 PARENT = "TRANSFERGRID_PARENT"
-"""Tells it who started it: its parent may be gone before it can look."""
+"""Environment variable: the PID of the parent, which may be gone before the child can look."""
 _PREFIX = "tg-"
-"""What names of such folders begin with; sockets in them want short ones."""
+"""Prefix of the names of scratch folders; it is short, because sockets need short paths."""
 LOOK = 1.0
-"""Seconds between two looks at whether the parent is there."""
+"""Seconds between two checks of whether the parent is alive."""
 GRACE = 10.0
-"""Seconds in which an orphan may put down what it has."""
+"""Seconds that an orphan has to save its work after SIGTERM."""
 _PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process is sent when its parent is gone."""
+"""PR_SET_PDEATHSIG of Linux's prctl: the signal that a process gets when its parent ends."""
 
 
 def scratch_for(name: str) -> Path:
-    """Return a new folder for all that a process about to be started leaves in temporary folders.
+    """Create a scratch folder for the temporary files of a child process; return its path.
 
-    Whoever starts it, with the environment of `within`, removes the folder once it has ended.
+    The parent starts the child with the environment of `within`, and removes the folder after the
+    child has ended.
     """
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-"))
 
 
 def within(scratch: Path) -> dict[str, str]:
-    """Return what the environment of a process says of its folder."""
+    """Return the environment variables that give a child process its scratch folder and parent."""
     return {"TMPDIR": str(scratch), SCRATCH: str(scratch), PARENT: str(os.getpid())}
 
 
 def end_with_parent() -> None:
-    """Let this process, the first of its session, and those that it starts end with its parent.
+    """Let this process, a session leader, and its child processes end when its parent ends.
 
-    It is asked to go at once, as by a cluster that wants its machine back, and ended if it does
-    not: one that hangs hears nothing. Its folder, if it was given one, is removed then.
+    They get SIGTERM, as from a cluster, and SIGKILL after `GRACE` seconds if the process has not
+    ended, because a process that hangs does not react to SIGTERM. Its scratch folder, if it has
+    one, is removed as well.
     """
     parent = int(os.environ.pop(PARENT, os.getppid()))
     atexit.register(_tidy, parent)

@@ -1,7 +1,7 @@
-"""Whether this process was asked to go: by Ctrl-C, or by a cluster that wants its machine back.
+"""Whether this process was asked to end, by Ctrl-C or by a cluster.
 
-Who is in the midst of something long says so with `heeding`, looks at `is_asked` from time to time
-and, once it has put down what it has, calls `leave`. Anything else is left at once.
+Code that runs long enters `heeding`, checks `is_asked` from time to time and, after it has saved
+its work, calls `leave`. Outside such a block the process ends at once.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from types import FrameType
 from typing import NoReturn
 
 _ASKS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-"""The last is what Slurm sends some time before a job's end, where submitit asked it to."""
+"""Slurm sends SIGUSR2 some time before the end of a job, if submitit requested it."""
 _asked: int | None = None
 _heeding = 0
 _obeys = False
 
 
 def obey() -> None:
-    """End this process, when it is asked to, where `heeding` says that it can; else at once."""
+    """Install the signal handlers: a signal ends the process at once, except within `heeding`."""
     global _obeys
     _obeys = True
     obey_again()
 
 
 def obey_again() -> None:
-    """Take the signals back from a library that took them, in a process that is to `obey`."""
+    """Install the handlers again after a library replaced them; only after a call of `obey`."""
     for number in _ASKS if _obeys else ():
         signal.signal(number, _hear)
 
@@ -37,25 +37,26 @@ def obey_again() -> None:
 def _hear(number: int, frame: FrameType | None) -> None:
     global _asked
     again, _asked = _asked is not None and number == signal.SIGINT, number
-    if again or not _heeding:  # a cluster asks each process, and so does the one that started it
+    # only SIGINT counts as a second request: SIGTERM may come from both the cluster and the parent
+    if again or not _heeding:
         leave()
 
 
 @contextmanager
 def heeding() -> Iterator[None]:
-    """Say that the block looks at `is_asked` every few moments."""
+    """Declare that the block checks `is_asked` often, so that signals must not end it at once."""
     global _heeding
     _heeding += 1
     try:
         yield
     finally:
         _heeding -= 1
-    if is_asked():  # after the last look
+    if is_asked():  # a signal came after the block's last check
         leave()
 
 
 def interrupt_on(*signals: signal.Signals) -> None:
-    """Let signals end what this process does as Ctrl-C would; only its main thread can say so."""
+    """Let these signals raise `KeyboardInterrupt`; no effect outside the main thread."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -71,5 +72,5 @@ def is_asked() -> bool:
 
 
 def leave() -> NoReturn:
-    """End the process as the signal would have."""
+    """Exit with 128 + the number of the signal; SIGTERM's if no signal came."""
     sys.exit(128 + (_asked or signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""The run that a W&B sweep's agent has made for this process, which is to hear of its score."""
+"""The run that the agent of a W&B sweep created for this process; the sweep needs its score."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import yaml
 
 RUN, SWEEP, PARAMETERS = "WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"
-"""What an agent tells a process, and the file that holds what it chose."""
+"""Environment variables of an agent: ids of run and sweep, and the file with the chosen values."""
 OWN = (RUN, SWEEP, PARAMETERS)
 PROJECT, ENTITY = "WANDB_PROJECT", "WANDB_ENTITY"
 
 
 @dataclass(frozen=True)
 class AgentRun:
-    """A run that was made by an agent.
+    """A run that an agent created.
 
     Args:
-        id: of the run.
+        id: id of the run.
         sweep: id of the sweep.
-        project: that the sweep is in; None: the tracker's.
-        entity: that the project is of; None: the tracker's.
-        parameters: file with what the agent chose.
+        project: project of the sweep; None for the tracker's project.
+        entity: entity that owns the project; None for the tracker's entity.
+        parameters: file with the values that the agent chose.
     """
 
     id: str
@@ -35,7 +35,7 @@ class AgentRun:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """What the agent chose, by the sweep's keys; nothing if that cannot be read."""
+        """The values that the agent chose, by the sweep's keys; empty if they cannot be read."""
         try:
             told = yaml.safe_load(Path(self.parameters or "").read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
@@ -45,9 +45,9 @@ class AgentRun:
 
 
 def taken() -> AgentRun | None:
-    """Take the agent's run out of the environment, so that no other run is taken for it.
+    """Return the agent's run, and remove it from the environment so that no other run uses its id.
 
-    None where this process was started by no agent.
+    None if this process was not started by an agent.
     """
     run, sweep, parameters = map(os.environ.get, OWN)
     if not run or not sweep:

@@ -1,4 +1,4 @@
-"""Whether it is worth asking a server: libraries of their own would retry for most of a minute."""
+"""Check quickly if a server is reachable; libraries would retry for most of a minute instead."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 PATIENCE = 3.0
-"""Seconds to wait for a server's first answer."""
+"""Seconds to wait for a connection to a server."""
 
 
 def hub_answers() -> bool:
-    """Return whether it is worth asking the Hugging Face hub."""
+    """Return whether the Hugging Face hub is reachable and not disabled by `HF_HUB_OFFLINE`."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and reachable(constants.ENDPOINT)
 
 
 def reachable(url: str) -> bool:
-    """Return whether it is worth asking the server of an address."""
-    if getproxies():  # then a connection of our own says nothing
+    """Return whether the server of a URL accepts a connection; True if there is a proxy."""
+    if getproxies():  # with a proxy a direct connection shows nothing
         return True
     address = urlsplit(url)
     port = address.port or (80 if address.scheme == "http" else 443)

@@ -1,11 +1,10 @@
-"""The process that brings up to W&B's server what trackers write, while it is written.
+"""The process that uploads runs to W&B's server while trackers still write them.
 
     python -m transfergrid.records.tracking.sender FOLDER MODE
 
-FOLDER holds the runs and their `Outbox`. It works until its input
-ends; then it sends what is left as long as the server takes it, and prints how many runs it sent
-and how many are kept. No cell waits for it. What speaks to the server is W&B's own `wandb sync`, in
-processes of its own.
+FOLDER holds the runs and their `Outbox`. The process works until its standard input ends. Then it
+uploads what is left, as long as the server accepts it, and prints how many runs it uploaded and how
+many are left. No cell waits for it. The upload itself is done by `wandb sync` in subprocesses.
 """
 
 from __future__ import annotations
@@ -30,27 +29,28 @@ from transfergrid.records.process import orphans, stopping
 from transfergrid.records.tracking.outbox import Outbox
 
 LOOK = 0.5
-"""Seconds between two looks at what there is to send."""
+"""Seconds between two checks for runs to upload."""
 LIVE_AFTER, MOST_LIVE = 10.0, 8
-"""Seconds after which a run is sent while it grows, and how many at once; others once they end."""
+"""Seconds after which a run is uploaded while it is still written, and how many such runs at once;
+other runs are uploaded after they end."""
 MOST = 200
-"""Runs that one `wandb sync` is given."""
+"""Largest number of runs for one `wandb sync`."""
 PATIENCE = 20.0
-"""Seconds for which a server may take nothing before it is left alone."""
+"""Seconds without progress after which an upload is stopped."""
 ANSWERS = 5.0
-"""Seconds within which a server is to answer at all."""
+"""Timeout in seconds for an answer of the server."""
 BREAKS = 5
-"""Runs that W&B broke at, one by one, after which it is left alone for a while too."""
+"""After this many runs that failed on their own, the sender pauses too."""
 PAUSES = (5.0, 300.0)
-"""Seconds after which a server that failed is asked again, at first and at most."""
+"""Seconds until a failed server is tried again: the first pause, and the longest (they double)."""
 TOO_MANY, ITS_FAULT = 429, 500
-"""HTTP statuses: more than it takes, and the first of those that are the server's own fault."""
+"""HTTP status codes: too many requests, and the first of the server errors."""
 
 
 def answers(server: str) -> bool:
-    """Return whether a server takes requests now; nothing is sent to it.
+    """Return whether a server accepts requests now; no data is sent to it.
 
-    One whose certificate only W&B may know counts as well.
+    A server whose certificate cannot be verified counts too, because W&B may know the certificate.
     """
     try:
         with urllib.request.urlopen(server, timeout=ANSWERS):
@@ -65,15 +65,15 @@ def answers(server: str) -> bool:
 
 @dataclass
 class _Sync:
-    """One `wandb sync` at work."""
+    """A running `wandb sync`."""
 
     process: subprocess.Popen[bytes]
     runs: list[str]
     moved: float = field(default_factory=time.monotonic)
-    """When it last brought up a run, by the steady clock."""
+    """Time of its last progress, by the monotonic clock."""
 
     def stop(self) -> None:
-        """End it, and what it started."""
+        """Kill the process and its child processes."""
         if self.process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -81,17 +81,17 @@ class _Sync:
 
 
 class Sender:
-    """Sends the runs of an outbox.
+    """Uploads the runs of an outbox.
 
     Args:
-        outbox: says which.
-        server: where to.
+        outbox: the outbox.
+        server: URL of the server.
     """
 
     def __init__(self, outbox: Outbox, server: str) -> None:
         self.outbox, self.server = outbox, server
         self.taken: dict[str, float] = {}
-        """Runs that are to be sent, and when they were taken, by the steady clock."""
+        """Runs that are to be uploaded, and when they were taken, by the monotonic clock."""
         self.sent = 0
         self._live: dict[str, _Sync] = {}
         self._tried_live: set[str] = set()
@@ -100,7 +100,7 @@ class Sender:
         self._most, self._broken = MOST, list[str]()
 
     def look(self) -> None:
-        """See what has become of what is being sent, and begin to send more."""
+        """Check the running uploads, and start more."""
         now = time.monotonic()
         self.taken.update(dict.fromkeys(self.outbox.take(), now))
         self._count()
@@ -116,7 +116,7 @@ class Sender:
                 self._live[run] = self._begun(["beta", "sync", "--live"], [run])
 
     def close(self) -> None:
-        """Send what is left, for as long as the server takes it; give back what it does not."""
+        """Upload what is left, for as long as the server accepts it; give back the other runs."""
         for run, sync in [*self._live.items()]:
             if not self.outbox.is_whole(run):
                 sync.stop()
@@ -137,17 +137,17 @@ class Sender:
             self.outbox.give_back(run)
 
     def stop(self) -> None:
-        """End all that is being sent."""
+        """Stop all running uploads."""
         for sync in filter(None, [self._batch, *self._live.values()]):
             sync.stop()
 
     def _idle(self) -> list[str]:
-        """Return runs that nothing is sending, the oldest first."""
+        """Return the taken runs that no upload is working on, the oldest first."""
         busy = {*self._live, *self._broken, *(self._batch.runs if self._batch else ())}
         return [run for run in self.taken if run not in busy]
 
     def _may(self) -> bool:
-        """Return whether the server answers; if not, it is asked again after a pause."""
+        """Return whether the server answers; if not, schedule a pause before the next try."""
         if answers(self.server):
             return True
         self._rest()
@@ -158,7 +158,7 @@ class Sender:
         self._pause = min(2 * self._pause, PAUSES[1])
 
     def _count(self) -> None:
-        """Take note of what has arrived, and of what does not get on."""
+        """Count the runs that were uploaded, and stop uploads that ended or make no progress."""
         now = time.monotonic()
         arrived = [run for run in self.taken if self.outbox.is_sent(run)]
         for run in arrived:
@@ -183,7 +183,7 @@ class Sender:
         if not failed:
             self._most = MOST
             return
-        self._most = max(1, len(failed) // 2)  # a run that W&B breaks at takes no others along
+        self._most = max(1, len(failed) // 2)  # halved, to isolate a run that W&B fails on
         alone = failed if len(failed) == 1 else []
         self._broken += alone
         if ended is None or (alone and len(self._broken) % BREAKS == 0):
@@ -194,7 +194,7 @@ class Sender:
         told = {
             "WANDB_MODE": "online",
             "WANDB_BASE_URL": self.server,
-            "WANDB_DIR": tempfile.gettempdir(),  # its own logs
+            "WANDB_DIR": tempfile.gettempdir(),  # for the logs of wandb sync itself
         }
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "wandb", *words, *places],
@@ -208,7 +208,7 @@ class Sender:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as a program."""
+    """Run as a program; return the exit code."""
     from transfergrid.records.tracking.wandb_tracker import imported, own_mode
 
     folder, mode = arguments

@@ -1,4 +1,4 @@
-"""Bringing runs up to W&B's server beside a grid, which never waits for it before its end."""
+"""Upload runs to W&B's server while a grid runs; the grid waits for uploads only at its end."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from transfergrid.records.tracking.wandb_tracker import WandbTracker
 
 COMMAND = (sys.executable, "-P", "-m", "transfergrid.records.tracking.sender")
 SOON = 2.0
-"""Seconds after the end of a grid in which nobody needs to be told what is being waited for."""
+"""Seconds after the end of a grid before it prints that it waits for uploads."""
 
 
 @dataclass
 class Sent:
-    """What came of it, once the block has ended.
+    """The outcome of the uploads, filled in when the block of `sending` ends.
 
     Attributes:
-        sent: runs that are on the server.
-        kept: runs that the server did not take.
+        sent: number of runs that were uploaded.
+        kept: number of runs that the server did not accept.
     """
 
     sent: int = 0
@@ -39,11 +39,13 @@ class Sent:
 
 @contextmanager
 def sending(tracker: Tracker, results: Path) -> Iterator[Sent]:
-    """Bring up, while the block lasts, what a tracker like this writes, here and in workers.
+    """Upload during the block the runs that trackers write, in this process and in workers.
+
+    A separate process uploads them.
 
     Args:
-        tracker: any; without W&B, or offline, nothing is started.
-        results: the folder of results that the runs are of.
+        tracker: the tracker; for other trackers than W&B's, or offline, nothing is started.
+        results: the folder of results that the runs belong to.
     """
     found = Sent()
     if not isinstance(tracker, WandbTracker) or not _may_be_online(tracker):
@@ -75,12 +77,12 @@ def _started(folder: Path, mode: str, scratch: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **within(scratch), "PYTHONPATH": path},
-        start_new_session=True,  # Ctrl-C reaches the grid alone
+        start_new_session=True,  # Ctrl-C reaches only the grid
     )
 
 
 def _ended(process: subprocess.Popen[bytes]) -> dict[str, int]:
-    """Let the process send what is left; return what it says, nothing if Ctrl-C ended it."""
+    """Wait while the process uploads what is left; return its counts, empty if Ctrl-C ended it."""
     told = b""
     try:
         try:

@@ -1,4 +1,4 @@
-"""Which cells of a ledger were sent to a tracker: an empty file each, by the place they went to."""
+"""Which cells of a ledger were sent to a tracker: for each destination an empty file per cell."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from transfergrid.records.files import folders
 
 
 def note(ledger: Path, identity: str, place: str) -> None:
-    """Note that a cell's numbers were sent to a place, such as a project.
+    """Note that a cell's numbers were sent to a destination, such as a project.
 
-    Where that cannot be written, the cell may be sent a second time; it is no less done.
+    If the note cannot be written, the error is ignored, and the cell may be sent a second time.
 
     Args:
         ledger: the folder of results.
-        identity: of the cell.
-        place: as the tracker spells it.
+        identity: identity of the cell.
+        place: the destination, as the tracker spells it.
     """
     marks = _marks(ledger, place)
     with suppress(OSError):
@@ -28,7 +28,7 @@ def note(ledger: Path, identity: str, place: str) -> None:
 
 
 def to(ledger: Path, place: str) -> set[str]:
-    """Return the cells that were sent there."""
+    """Return the identities of the cells that were sent to a destination."""
     return set(folders.listed(_marks(ledger, place)))
 
 
@@ -37,13 +37,13 @@ def _marks(ledger: Path, place: str) -> Path:
 
 
 def mark(ledger: Path, place: str) -> str:
-    """Return six digits that tell a ledger's runs at a place from all others, for good.
+    """Return six hex digits that identify a ledger at a destination; they make run ids unique.
 
-    Where they cannot be kept they are of this moment alone.
+    They are the same at every call, unless they cannot be stored in the ledger.
 
     Args:
         ledger: the folder of results.
-        place: as the tracker spells it.
+        place: the destination, as the tracker spells it.
     """
     file = ledger / "sent" / "mark"
     try:
@@ -54,14 +54,14 @@ def mark(ledger: Path, place: str) -> str:
 
 
 def _made(file: Path) -> str:
-    """Make the file, unless another process was quicker; return what it says."""
+    """Create the file with a random text, unless another process was faster; return its text."""
     own = secrets.token_hex(8)
     draft = file.with_name(f".mark-{own}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(own)
         try:
-            os.link(draft, file)  # whole, or not at all
+            os.link(draft, file)  # atomic: complete, or not at all
         except FileExistsError:
             own = file.read_text()
         draft.unlink()

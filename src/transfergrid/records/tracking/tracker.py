@@ -1,4 +1,7 @@
-"""Where the numbers of a run are sent while it runs: any tracker, and none; W&B's is beside it."""
+"""Trackers, which receive the numbers of a run while it runs: the interface, and `NoTracker`.
+
+The tracker for W&B is in `wandb_tracker`.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ from transfergrid.records.tracking.agents import AgentRun
 
 @dataclass(frozen=True)
 class RunCard:
-    """What a tracker needs to know of a run before it starts.
+    """What a tracker needs to know about a run before it starts.
 
     Args:
-        id: the run's within its ledger; each attempt at the same thing has the same.
-        name: for people.
+        id: id of the run within its ledger; all attempts at the same run have the same id.
+        name: name for people.
         group: the cell without its seed.
         job_type: `pretrain`, `adapt` or `verdict`.
         tags: study, strategy, source, target.
-        config: everything that was set, the seed included.
-        results: the folder of results, for trackers that keep files.
-        agent: whose run it is, if an agent has made it; then its id is taken as it is.
+        config: the full config, including the seed.
+        results: the folder of results, for trackers that write files.
+        agent: the agent's run, if an agent created it; `id` is then used unchanged.
     """
 
     id: str
@@ -42,12 +45,13 @@ class RunCard:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What a run shows beside its numbers.
+    """What a run shows in addition to its numbers.
 
     Args:
-        tables: by key, the columns' names and the rows; a column's values are of one type, or None.
-        pictures: by key, captions with PNG files.
-        alert: title and text of what a person should hear of.
+        tables: for each key the column names and the rows; values of a column have one type, or are
+            None.
+        pictures: for each key captions with PNG files.
+        alert: title and text of a message to the user; None for no message.
     """
 
     tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]] = field(
@@ -58,7 +62,7 @@ class Exhibit:
 
 
 class Tracker(Protocol):
-    """Receives a run's numbers."""
+    """Interface of trackers: receives the numbers of a run."""
 
     def start(self, card: RunCard) -> None:
         """Open the run."""
@@ -70,11 +74,11 @@ class Tracker(Protocol):
         """Send tables, pictures and an alert."""
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
-        """Send what the run came to and close it."""
+        """Send the summary of the run and close it."""
 
 
 class NoTracker(Part):
-    """Sends nothing anywhere."""
+    """A tracker that does nothing."""
 
     def start(self, card: RunCard) -> None:
         """Open nothing."""
@@ -90,11 +94,11 @@ class NoTracker(Part):
 
 
 class SafeTracker:
-    """Keeps a tracker's troubles from the run: the first is a line on stderr, the rest is silence.
+    """Catches all errors of a tracker: of each run the first is printed to stderr, others ignored.
 
     Args:
-        tracker: any tracker; it may raise anything anywhere.
-        aside: what is done in it is no part of what the run costs.
+        tracker: any tracker; it may raise any exception.
+        aside: context in which the tracker is called, whose time does not count as cost of the run.
     """
 
     def __init__(
@@ -103,34 +107,34 @@ class SafeTracker:
         self._tracker, self._aside, self._name, self._well = tracker, aside, "", True
 
     def start(self, card: RunCard) -> None:
-        """Open the run, whatever became of the one before."""
+        """Open the run, even if the one before had an error."""
         self._name, self._well = card.name, True
         self._attempt(self._tracker.start, card)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Send values unless there was trouble in this run."""
+        """Send values, unless this run had an error."""
         if self._well:
             self._attempt(self._tracker.log, values, step)
 
     def show(self, exhibit: Exhibit) -> None:
-        """Send tables, pictures and an alert unless there was trouble in this run."""
+        """Send tables, pictures and an alert, unless this run had an error."""
         if self._well:
             self._attempt(self._tracker.show, exhibit)
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
-        """Close the run, after trouble too, so that the next one is not written into it."""
+        """Close the run, even after an error, so that the next run is not written into it."""
         self._attempt(self._tracker.finish, summary, failed)
 
     @property
     def place(self) -> str | None:
-        """Where the last run was sent; None for a tracker that keeps none, or after trouble."""
+        """The destination of the last run; None after an error, or if the tracker has none."""
         return getattr(self._tracker, "place", None) if self._well else None
 
     def _attempt(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
             with self._aside():
                 act(*arguments)
-        except Exception as error:  # whatever it is, no cell is worth less than its tracker
+        except Exception as error:  # any error: tracking must never make a cell fail
             if self._well:
                 what = getattr(act, "__name__", "tracking")
                 warn(f"{self._name} is not tracked, {what} failed: {_named(error)}")
@@ -139,24 +143,27 @@ class SafeTracker:
 
 @contextmanager
 def tracked(tracker: Tracker, card: RunCard) -> Iterator[dict[str, Any]]:
-    """Open a run and close it with what was put into the summary, also when the block raises."""
+    """Open a run for the block and give it a dict; close the run with that dict as its summary.
+
+    The run is also closed if the block raises, and is then marked as failed.
+    """
     tracker.start(card)
     summary: dict[str, Any] = {}
     try:
         yield summary
-    except BaseException as error:  # Ctrl-C too: an open run would swallow the next one
+    except BaseException as error:  # Ctrl-C too: the next run would be written into an open run
         tracker.finish({**summary, "failed": _named(error)}, failed=True)
         raise
     tracker.finish(summary)
 
 
 def unique(name: str) -> str:
-    """Return a run id that was never used before."""
+    """Return a new run id: the name with a random suffix."""
     return f"{name}-{secrets.token_hex(3)}"
 
 
 def warn(line: str) -> None:
-    """Print one line for the user."""
+    """Print a warning of one line to standard error."""
     printing.warn(line)
 
 

@@ -1,7 +1,7 @@
-"""The tracker that makes a Weights & Biases run of every run.
+"""The tracker that writes a Weights & Biases run for every run.
 
-Only this file, `sender.py`, which brings up what is written here, and `report/dashboards.py`, which
-builds W&B's pages (its verb asks whether W&B's library for that is there), know W&B.
+W&B is used only in this file, in `sender.py`, which uploads what is written here, and in
+`report/dashboards.py`, which builds W&B's pages (its verb checks if the library for that exists).
 """
 
 from __future__ import annotations
@@ -26,32 +26,33 @@ from transfergrid.records.tracking.tracker import Exhibit, RunCard
 Mode = Literal["auto", "online", "offline", "disabled"]
 MODES: tuple[str, ...] = get_args(Mode)
 TAG, TITLE = 64, 128
-"""The most characters that W&B takes in a tag, and in a name or group."""
+"""Largest number of characters that W&B accepts in a tag, and in a name or group."""
 SECONDS = 10
-"""How long W&B's own process on this machine, which knows no server, may take over a run."""
+"""Timeout for W&B's local service process to open or finish a run; it contacts no server."""
 REPORTS = "WANDB_ERROR_REPORTING"
-"""Where W&B is told to keep its own measurements: it waits for a server with them as it ends."""
+"""Environment variable of W&B's error reports, which would wait for a server at exit."""
 
 
 @dataclass
 class WandbTracker(Part):
-    """Makes a Weights & Biases run of every run.
+    """Writes a Weights & Biases run for every run.
 
-    Runs are written to files, which no server can hold up. Online, they are noted in an `Outbox`,
-    from which another process brings them up while they grow (`sending`); those that it could not
-    are there for the next one, and for `wandb sync`.
+    Runs are written to files, so that no server can delay them. In online mode they are also noted
+    in an `Outbox`, from which another process uploads them while they are written (`sending`). Runs
+    that it could not upload are left for the next such process, or for `wandb sync`.
 
     Args:
         project: the W&B project.
         entity: user or team; W&B's own default if None.
         mode: `online`, `offline`, `disabled`, or `auto`: what `WANDB_MODE` says, else online if
             the user is logged in, else offline.
-        folder: where W&B's folder `wandb` is made; None: `WANDB_DIR`, else the results' folder.
-        system_metrics: sample the machine's load while a run lasts.
+        folder: folder in which W&B's folder `wandb` is made; None: `WANDB_DIR`, else the folder of
+            results.
+        system_metrics: sample the machine's load during a run.
         alerts: send an alert (mail or chat, as your W&B settings say) on proven negative transfer.
 
     Raises:
-        BadInputError: an unknown mode.
+        BadInputError: the mode is unknown, or another value has the wrong type.
     """
 
     group: ClassVar[str] = "tracking"
@@ -70,13 +71,13 @@ class WandbTracker(Part):
 
     @property
     def place(self) -> str | None:
-        """The project that runs are sent to; None where W&B is disabled."""
+        """The project that runs are sent to, as `entity/project`; None if W&B is disabled."""
         if self._mode() == "disabled":
             return None
         return "/".join(filter(None, (self.entity, self.project)))
 
     def start(self, card: RunCard) -> None:
-        """Open a W&B run of its own.
+        """Open a new W&B run; earlier attempts at the same run are marked as synced.
 
         Raises:
             ImportError: W&B is not installed.
@@ -91,11 +92,11 @@ class WandbTracker(Part):
             self._outbox.put(self._place_of(self._run).name)
 
     def kept_in(self, results: Path) -> Path:
-        """Return the folder that holds the runs of a folder of results."""
+        """Return the folder in which W&B puts the runs that belong to a folder of results."""
         return Path(self.folder or os.environ.get("WANDB_DIR") or results).absolute() / FOLDER
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Add to the row of this step."""
+        """Log values at a step; values of the same step are joined."""
         if self._run is not None:
             self._run.log(dict(values), step=step)
 
@@ -109,7 +110,7 @@ class WandbTracker(Part):
                 self._run.alert(*exhibit.alert, level="WARN")
 
     def finish(self, summary: Mapping[str, Any], failed: bool = False) -> None:
-        """Write the summary and close the run; a failed one is marked so."""
+        """Write the summary and close the run; a failed run gets exit code 1."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -148,7 +149,7 @@ class WandbTracker(Part):
             )
 
     def _settings(self, sweep: str | None) -> Any:
-        """Return settings that keep W&B quiet and quick; older versions know fewer of them."""
+        """Return settings that keep W&B quiet and fast, without those that an old version lacks."""
         wandb = imported()
         wanted = {
             **({"sweep_id": sweep} if sweep else {}),
@@ -164,7 +165,7 @@ class WandbTracker(Part):
             "init_timeout": SECONDS,
             "finish_timeout": SECONDS,
             "finish_timeout_raises": True,
-            "x_transaction_log_flush_interval": 1.0,  # what a cell that is killed leaves behind
+            "x_transaction_log_flush_interval": 1.0,  # seconds, the most that a killed cell loses
         }
         known = wandb.Settings.model_fields
         return wandb.Settings(**{key: value for key, value in wanted.items() if key in known})
@@ -172,14 +173,14 @@ class WandbTracker(Part):
 
 def _conclude(run: Any, summary: Mapping[str, Any], failed: bool) -> None:
     try:
-        run.log({}, commit=True)  # else the last row comes after the summary and overwrites it
+        run.log({}, commit=True)  # otherwise the last row would overwrite the summary
         run.summary.update(dict(summary))
     finally:
         run.finish(exit_code=int(failed))
 
 
 def _supersede(run: Path) -> None:
-    """Mark earlier attempts as sent: brought up later, one would overwrite this one."""
+    """Mark earlier attempts at a run as synced; uploaded later, one would overwrite this run."""
     identity = run.name.partition("-run-")[2].partition("-")[2]
     for earlier in run.parent.glob(f"offline-run-*-{identity}/*.wandb"):
         if earlier.parent.name != run.name:
@@ -188,7 +189,7 @@ def _supersede(run: Path) -> None:
 
 
 def imported() -> Any:
-    """Import W&B, which then sends nothing of itself unless the user wants that.
+    """Import W&B and return it, with its error reports turned off unless the user turned them on.
 
     Raises:
         ImportError: it is not installed.
@@ -218,7 +219,7 @@ def _pictures(exhibit: Exhibit) -> dict[str, Any]:
 
 
 def own_mode() -> str:
-    """Return the mode that the user's environment asks for."""
+    """Return the mode in W&B's settings, or "offline" instead of "online" without a login."""
     with silence():
         settings = imported().setup().settings
     if settings.mode != "online":  # WANDB_MODE, or `wandb offline` in this folder
@@ -227,7 +228,7 @@ def own_mode() -> str:
 
 
 def logged_in(server: str) -> bool:
-    """Return whether credentials for a W&B server are there."""
+    """Return whether there are credentials for a W&B server, in the environment or in netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     try:
@@ -238,19 +239,22 @@ def logged_in(server: str) -> bool:
 
 
 def _tag(text: str) -> str:
-    """Return a text that W&B takes as a tag; two long ones are never cut alike."""
+    """Return a text as a tag that W&B accepts; a long text is cut and gets a digest as suffix."""
     mark = hashlib.sha256(text.encode()).hexdigest()[:6]
     return text if len(text) <= TAG else f"{text[: TAG - 7]}#{mark}"
 
 
 def _shortened(text: str, most: int) -> str:
-    """Return a text with its middle left out; its end tells groups apart."""
+    """Return a text, shortened in the middle if too long, because groups differ at the end."""
     return text if len(text) <= most else f"{text[: most - 11]}...{text[-8:]}"
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Hold back W&B's remarks, which it makes before it reads `silent`, and undo its exit hooks."""
+    """Suppress W&B's output to stderr during the block, and undo its exit hooks afterwards.
+
+    W&B prints some messages before it reads its setting `silent`.
+    """
     leave, hook = sys.exit, sys.excepthook
     try:
         with redirect_stderr(io.StringIO()):

@@ -1,4 +1,4 @@
-"""The matrix of tasks that were learned at once: rows gain or lose, columns are learned beside."""
+"""The matrix of jointly learned tasks: rows are tasks that gain, columns what they are beside."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ READ = "a row is the task that gains or loses, a column what it is learned besid
 
 
 def affinity_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """Return a row of the page for each pair; `panel` says which matrix it belongs to.
+    """Return a page row for each pair; `panel` is the matrix that it belongs to.
 
-    Within one no two have the same place: what is the same task beside the same one, from another
-    source or network, is in a matrix of its own.
+    Within a matrix no two pairs have the same place: the same task beside the same one, with
+    another source or network, goes to another matrix.
     """
     tasks = sorted({pair.task for pair in pairs} | {pair.beside for pair in pairs})
     verdicts = [replace(p.verdict, target=p.task, labels=p.labels, source=p.beside) for p in pairs]
@@ -32,7 +32,7 @@ def affinity_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
         while (title := panel if number == 1 else f"{panel} ({number})", *_place(pair)) in taken:
             number += 1
         taken.add((title, *_place(pair)))
-        del row["row"]  # of the table of all comparisons
+        del row["row"]  # this index refers to another table
         row |= {"source": pair.beside, "arm": f"{pair.task} beside {pair.beside}", "panel": title}
         row |= {"line": tasks.index(pair.task), "column": tasks.index(pair.beside)}
         found.append(row)
@@ -44,7 +44,7 @@ def _place(pair: Pair) -> tuple[str, str]:
 
 
 def _panel(pair: Pair, several: bool) -> str:
-    """Return what a matrix is called, by its network where there are several."""
+    """Return the title of a matrix, with its network if there are several."""
     own, other = ("source", "target") if pair.as_source else ("target", "source")
     network = f" of {pair.verdict.architecture}" if several else ""
     return (

@@ -1,7 +1,7 @@
-"""The answer in a sentence for each target and label budget, and how many verdicts of each kind.
+"""The answer: a sentence for each target and label budget, and the counts of verdicts.
 
-An arm is recommended by its validation score alone; its gain is then read on the test set, with
-its verdict and interval. The best of many arms by test score would look good for nothing.
+An arm is recommended only by its validation score; its gain is then read on the test set, with its
+verdict and interval. The best of many arms by test score would look good by chance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transfergrid.report.verdict_words import kept, number
 from transfergrid.report.words import budget, plural
 
 MOST_SENTENCES = 4
-"""Targets from which on they are counted and not named one by one."""
+"""With more targets than this, they are counted and not named one by one."""
 
 
 NONE_HELD_BACK = "no labels are held back for validation"
@@ -38,43 +38,47 @@ NONE_HELD_BACK = "no labels are held back for validation"
 
 @dataclass(frozen=True)
 class Answer:
-    """What is recommended for one target and label budget."""
+    """The recommendation for one target and label budget."""
 
     target: str
     labels: Labels
     kind: Kind | None
-    """Verdict of the recommended arm's gain; None where no arm with a baseline is recommended."""
+    """The verdict on the recommended arm's gain; None if no arm with a baseline is recommended."""
     arm: str
-    """What to use, in few words."""
+    """The recommended arm, in few words."""
     sentence: str
     row: int | None = None
-    """The recommended arm's place among the verdicts."""
+    """The recommended arm's index among the verdicts."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many primary comparisons of sources came to each verdict."""
+    """The numbers of primary comparisons of sources by verdict."""
 
     kinds: dict[Kind, int]
     seeds: int | None
-    """Median of the further seeds that the undecided ones would take."""
+    """The median of the further seeds that the undecided ones need."""
     without_seeds: int
-    """Undecided ones that no number of seeds would decide, or that cannot tell."""
+    """The number of undecided ones that no number of seeds would decide, or for which it is
+    unknown."""
     helped_overall: int
-    """Proven gains, and losses below, that stand if the false discovery rate is held overall."""
+    """The number of proven gains (the next: of losses) that remain if the false discovery rate is
+    controlled over all comparisons."""
     hurt_overall: int
     fragile: int
-    """Proven ones that change, or rest on nothing, without collapsed and underfit runs."""
+    """The number of proven ones that change, or have no data left, without flagged and fallen
+    runs."""
     weak: int
-    """Proven gains over a baseline that a classical learner on the labels alone outdoes."""
+    """The number of proven gains over a baseline that is worse than a classical learner on the
+    labels alone."""
     aside: int
-    """Placebos and controls, which are not counted above."""
+    """The number of placebos and controls, which are not counted above."""
     not_compared: int = 0
-    """Arms that have no seed in common with their baseline."""
+    """The number of arms without a common seed with their baseline."""
 
     @property
     def total(self) -> int:
-        """All that are counted."""
+        """The number of all counted comparisons."""
         return sum(self.kinds.values())
 
 
@@ -85,9 +89,9 @@ def places(verdicts: Sequence[Verdict]) -> list[Place]:
 
 
 def summary(data: ReportData) -> list[str]:
-    """Say for each target, a sentence each, where sources are proven to help and where to hurt.
+    """Return a sentence for each target on where sources are proven to help and to hurt.
 
-    Of more than `MOST_SENTENCES` targets it is said on how many.
+    For more than `MOST_SENTENCES` targets, one sentence says on how many.
     """
     own: defaultdict[str, list[Verdict]] = defaultdict(list)
     for verdict in data.verdicts:
@@ -106,11 +110,11 @@ def summary(data: ReportData) -> list[str]:
 
 
 def scores(data: ReportData, told: Sequence[Answer]) -> list[str]:
-    """Say for each target what baselines, sources' arms and the arms to use score on its test set.
+    """Return a sentence for each target with test scores of baselines, arms and recommendations.
 
     Args:
-        data: what the report shows.
-        told: as `answers` returns them.
+        data: the data of the report.
+        told: the result of `answers`.
     """
     if len({answer.target for answer in told}) > MOST_SENTENCES:
         return []
@@ -166,7 +170,7 @@ def _proven(found: Sequence[Verdict]) -> str:
 
 
 def _ruled_out(found: Sequence[Verdict]) -> str:
-    """Count what is ruled out where neither is proven; empty where nothing is."""
+    """Return the counts of ruled-out harm and gain; empty if nothing is ruled out."""
     ruled = Counter(verdict.verdict for verdict in found)
     both = ((ruled[Kind.HARM_RULED_OUT], "harm"), (ruled[Kind.GAIN_RULED_OUT], "a gain"))
     told = listed([f"{what} is ruled out in {n}" for n, what in both if n])
@@ -174,7 +178,7 @@ def _ruled_out(found: Sequence[Verdict]) -> str:
 
 
 def _where(found: Sequence[Verdict], kind: Kind) -> str:
-    """Say at which budgets, how often and, where it is but one, with which strategy."""
+    """Return at which budgets and how often a verdict occurs, and the strategy if only one."""
     such = [verdict for verdict in found if verdict.verdict is kind]
     if not such:
         return ""
@@ -188,7 +192,7 @@ def _where(found: Sequence[Verdict], kind: Kind) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Join names, as in "a, b and c"."""
+    """Return names joined, as in "a, b and c"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
@@ -252,7 +256,7 @@ def _test_told(data: ReportData, verdict: Verdict, among: int = 1) -> str:
 
 
 def _but(data: ReportData, chosen: Verdict) -> str:
-    """Say over which other arms the chosen one is proven worse."""
+    """Return the exploratory baselines that the chosen arm is proven to be worse than."""
     worse = [
         f"{name} ({said.gain(verdict)})"
         for name, verdicts in data.over_baselines.items()
@@ -263,7 +267,7 @@ def _but(data: ReportData, chosen: Verdict) -> str:
 
 
 def _unchosen(data: ReportData, place: Place) -> Answer:
-    """Answer for a place where nothing chooses: of the only arm, or how many help and hurt."""
+    """Return the answer without validation: the only arm, or how many help and hurt."""
     own = [(row, verdict) for row, verdict in data.at(place) if verdict.kind == TRANSFER]
     if len(own) == 1:
         row, verdict = own[0]
@@ -279,11 +283,11 @@ def _unchosen(data: ReportData, place: Place) -> Answer:
 
 
 def gain_told(verdict: Verdict, among: int = 1) -> str:
-    """Say what came of an arm, as in "it helped: +16.6 points over scratch [12.3, 20.9]".
+    """Return an arm's outcome, as in "it helped: +16.6 points over scratch [12.3, 20.9]".
 
     Args:
-        verdict: on the arm.
-        among: of how many it was chosen; the interval holds for all of them at once.
+        verdict: the verdict on the arm.
+        among: the number of arms from which it was chosen; the interval is simultaneous over them.
     """
     if verdict.gain is None:
         return f"its gain over {verdict.baseline} is not known"
@@ -301,12 +305,12 @@ def gain_told(verdict: Verdict, among: int = 1) -> str:
 
 
 def gain(verdict: Verdict) -> str:
-    """Write a gain with its unit."""
+    """Return a gain as text with its unit."""
     return said.gain(verdict) + (" points" if verdict.unit == "%" else "")
 
 
 def counts(data: ReportData) -> Counts:
-    """Count the verdicts of sources over their primary baselines."""
+    """Return the counts of verdicts on sources over their primary baselines."""
     counted = [verdict for verdict in data.verdicts if verdict.kind == TRANSFER and verdict.n]
     kinds = Counter(verdict.verdict for verdict in counted)
     undecided = [v.seeds_needed for v in counted if v.verdict is Kind.UNDECIDED]

@@ -1,4 +1,4 @@
-"""The section of tuning: what is expected of the best of k settings, arm by arm, on one axis."""
+"""The section on tuning: the expected best of k settings, arm by arm, in one chart."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from transfergrid.report.html.data import Section
 from transfergrid.report.html.lines import drawing
 
 Arm = tuple[str, Labels, str, Tried]
-"""Target, label budget, name, and what more trials gave it."""
+"""Target, label budget, name, and the gain from more trials."""
 
 
 def tuning(records: Sequence[Record]) -> Section | None:
-    """Return what more trials gave, where any cell searched for its settings."""
+    """Return the section on tuning; None if no cell searched for settings."""
     arms = _arms(records)
     if not arms:
         return None
@@ -81,7 +81,7 @@ def _failed() -> Column[Arm]:
 
 
 def _drawing(place: tuple[str, Labels], arms: Sequence[Arm]) -> Markup:
-    """Draw the curves of one target and label budget, each named at its end."""
+    """Return a drawing of the curves of one target and label budget, each named at its end."""
     title = f"{place[0]}, labels={place[1]}: expected validation score of the best of k trials"
     most = max(len(told.curve) for *_, told in arms)
     return drawing(title, ("1", "k", str(most)), [(name, told.curve) for *_, name, told in arms])

@@ -1,4 +1,4 @@
-"""Sections of scores: the leaderboard, and what strategies are worth over plain fine-tuning."""
+"""Sections on scores: the leaderboard, and the gains of strategies over plain fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from transfergrid.report.verdict_words import SAID
 from transfergrid.report.words import UNICODE, plural
 
 MOST_OPEN = 40
-"""Lines from which on a leaderboard is folded."""
+"""The largest number of lines of a leaderboard that is not folded."""
 LEADERS = 10
-"""Lines of a folded leaderboard that are shown."""
+"""The number of lines shown of a folded leaderboard."""
 
 
 def itself(verdict: Verdict) -> Verdict:
-    """Return what a row is about where it is a verdict."""
+    """Return the verdict itself, for columns whose rows are verdicts."""
     return verdict
 
 
 def leaders(boards: Sequence[Board]) -> Section | None:
-    """Return the leaderboard, where there is more than one arm to rank."""
+    """Return the leaderboard section; None without a board of several arms."""
     tables = tuple(said.table(board) for board in boards if len(board.lines) > 1)
     if not tables:
         return None
@@ -46,7 +46,7 @@ def leaders(boards: Sequence[Board]) -> Section | None:
 
 
 def over_plain(verdicts: Sequence[Verdict]) -> Section | None:
-    """Return what strategies gain over full_finetuning of the same source, given the verdicts."""
+    """Return the section on gains over full_finetuning of the same source, given its verdicts."""
     shown = [v for v in verdicts if v.kind != PLACEBO and v.n and v.baseline.startswith(PLAIN)]
     if not shown:
         return None

@@ -13,8 +13,8 @@ SNIPPET = "window.vegaEmbed = vegaEmbed;"
 def library() -> str:
     """Return Vega-Embed, with Vega, as JavaScript text that is safe inside a script element.
 
-    It comes out of the vl-convert package: nothing is fetched. Its snippets can name Vega alone,
-    but in some versions get nothing for it.
+    The script is taken from the vl-convert package: nothing is downloaded. That package's snippets
+    can also name Vega alone, but some versions then return nothing.
     """
     import vl_convert
 
@@ -23,7 +23,7 @@ def library() -> str:
 
 
 def vega_lite() -> str:
-    """Return the version of Vega-Lite that altair writes its charts for."""
+    """Return the version of Vega-Lite for which altair writes charts."""
     import altair
 
     return ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
@@ -32,7 +32,7 @@ def vega_lite() -> str:
 def compiled(
     specs: Mapping[str, Any], themes: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return each chart as Vega draws it, by theme and name: the page then needs no compiler."""
+    """Return each chart compiled to Vega, by theme and name, so that the page needs no compiler."""
     import vl_convert
 
     version = vega_lite()

@@ -1,6 +1,6 @@
-"""The charts, in Vega-Lite by altair: each a template whose data are called "rows".
+"""The charts, in Vega-Lite by altair: each is a template whose data set is called "rows".
 
-No chart names a colour; `themes` gives them. The page fills in the rows that its filters leave,
+No chart names a colour; `themes` defines them. The page fills in the rows that pass its filters,
 and `figures` those of one target and label budget.
 """
 
@@ -14,16 +14,16 @@ from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import Verdict
 
 HATCH = " ".join(f"M{x},.5L{x + 1},-.5" for x in (-1.5, -1.0, -0.5, 0.0, 0.5))
-"""Diagonal lines over a unit square, as the path of a mark."""
+"""Diagonal lines over a unit square, as the SVG path of a mark."""
 KINDS = [kind.value for kind in Kind]
 SHAPES = ["triangle-up", "triangle-down", "square", "triangle-right", "triangle-left", "circle"]
 PLACEBO_NAMED = (
     "datum.source + (datum.kind == 'placebo' && indexof(datum.source, 'placebo') < 0"
     " ? ' (placebo)' : '')"
 )
-"""What a column is called: a placebo is told as such, if its name does not."""
+"""The expression for a column's name: a placebo is marked as such if its name does not say so."""
 BAND = {"from_": "-datum.margin", "to_": "datum.margin"}
-"""The ends of the band of no relevance, of the target that a row is of."""
+"""The ends of the band of no relevance, for the target of a row."""
 Spec = dict[str, Any]
 
 
@@ -31,10 +31,10 @@ def templates(margin: float, reach: float, sources: Sequence[str], counted: str)
     """Return every chart's specification by name.
 
     Args:
-        margin: δ, in points, by which colours are scaled; bands are of each row's own.
-        reach: the largest gain, in points, that colours of the heat map tell apart.
-        sources: all there are, in order: each has one colour and shape in every chart.
-        counted: what numbers of labels are called; see `counted`.
+        margin: δ, in points, which scales the colours; the bands use each row's own margin.
+        reach: the largest gain, in points, that the colours of the heat map distinguish.
+        sources: all sources in order: each has the same colour and shape in every chart.
+        counted: the axis title for numbers of labels; see `counted`.
     """
     return {
         "heatmap": heatmap(margin, reach),
@@ -67,7 +67,7 @@ def _tips(*more: Any) -> list[Any]:
 
 
 def affinity(margin: float, reach: float) -> Spec:
-    """Gains of tasks (rows) by what they are learned beside (columns), as in the heat map."""
+    """Return the map of gains of tasks (rows) by the task beside them (columns)."""
     return heatmap(margin, reach, "target", ("beside", "task"))
 
 
@@ -77,13 +77,13 @@ def heatmap(
     lines: str = "strategy",
     titles: tuple[str | None, str | None] = (None, None),
 ) -> Spec:
-    """Gains of sources (columns) by strategies (rows), the verdict as mark and hatching.
+    """Return the map of gains of sources (columns) by strategies (rows), marked by verdict.
 
     Args:
         margin: see `templates`.
         reach: likewise.
-        lines: what the rows are of.
-        titles: above the columns and beside the rows.
+        lines: the field that the rows show.
+        titles: the titles above the columns and beside the rows.
     """
     import altair as alt
 
@@ -111,7 +111,7 @@ def heatmap(
 
 
 def forest() -> Spec:
-    """Gains with intervals beside the band of no relevance; placebos and controls apart."""
+    """Return the chart of gains with intervals and the band of no relevance."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("rows")).encode(
@@ -136,14 +136,14 @@ def forest() -> Spec:
 
 
 def counted(verdicts: Sequence[Verdict]) -> str:
-    """Return what numbers of labels are called beside an axis of them."""
+    """Return the axis title for numbers of labels."""
     kinds = {verdict.labels_are for verdict in verdicts}
     told = {"class": "labels a class", "total": "labels in total"}
     return told.get(kinds.pop(), "labels") if len(kinds) == 1 else "labels"
 
 
 def over_labels(sources: Sequence[str], counted: str, told: Sequence[str] | None = None) -> Spec:
-    """Gains of one strategy over label budgets, a line for each source; the legend has `told`."""
+    """Return gains of one strategy over label budgets, a line per source; the legend has `told`."""
     import altair as alt
 
     x = alt.X("labels:N", title=counted, sort=alt.EncodingSortField("order", op="min"))
@@ -172,7 +172,7 @@ def over_labels(sources: Sequence[str], counted: str, told: Sequence[str] | None
 
 
 def cost(seconds: str, front: str) -> Spec:
-    """Gain against time, with the arms that no other beats on both; `front` names their letter."""
+    """Return gain against time, with the Pareto front; `front` is the field of its letters."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("rows")).transform_filter(f"datum.{seconds} > 0")
@@ -191,13 +191,13 @@ def cost(seconds: str, front: str) -> Spec:
         best.transform_filter(f"indexof('{ascii_lowercase}', datum.{front}) % 2 == {odd}")
         .mark_text(style="cell-text", dx=dx, dy=dy, fontSize=12, fontWeight=600)
         .encode(x, y, text=f"{front}:N")
-        for odd, dx, dy in ((0, -4, -12), (1, 10, 11))  # every other one below: neighbours are near
+        for odd, dx, dy in ((0, -4, -12), (1, 10, 11))  # alternating above and below
     ]
     return _spec(alt.layer(zero, line, point, *letters).properties(width=420, height=240))
 
 
 def over_steps(sources: Sequence[str]) -> Spec:
-    """Validation scores of one strategy over training steps, a line for each source."""
+    """Return validation scores of one strategy over training steps, a line for each source."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("rows"))
@@ -217,7 +217,7 @@ def over_steps(sources: Sequence[str]) -> Spec:
 
 
 def foretold() -> Spec:
-    """Gains against one transferability score."""
+    """Return the chart of gains against one transferability score."""
     import altair as alt
 
     base = alt.Chart(alt.NamedData("rows"))
@@ -231,7 +231,7 @@ def foretold() -> Spec:
 
 
 def _by_verdict() -> tuple[Any, Any]:
-    """Return colour and shape of a verdict; the page explains them."""
+    """Return colour and shape by verdict; the page explains them."""
     import altair as alt
 
     colour = alt.Color("verdict:N", scale=alt.Scale(domain=KINDS, range="category"), legend=None)
@@ -239,7 +239,7 @@ def _by_verdict() -> tuple[Any, Any]:
 
 
 def _by_source(sources: Sequence[str], told: Sequence[str] | None = None) -> tuple[Any, Any]:
-    """Return colour and shape of a source, with one legend for both."""
+    """Return colour and shape by source, with one legend for both."""
     import altair as alt
 
     legend = alt.Legend(

@@ -1,4 +1,4 @@
-"""What the report is made from; the page is a function of this and of nothing else."""
+"""The input of the report; the page depends on this and on nothing else."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Place = tuple[str, Labels]
 
 @dataclass(frozen=True)
 class Section:
-    """A section that is there only where its evidence is; its template words and places it.
+    """A section of the page, present only if there is evidence; its template has text and place.
 
     Args:
-        name: a word.
-        tables: the numbers; a table's title is its caption.
-        lines: what the tables come to, a sentence each.
-        notes: what letters in the tables mean, a line each.
-        most_open: lines from which on a table is folded.
-        first: lines of a folded table that are shown nevertheless.
-        pictures: what is drawn above the tables.
-        chart: the kind of those that the page's script draws there.
+        name: the key of the section, one word.
+        tables: the tables; a table's title is its caption.
+        lines: the conclusions from the tables, one sentence each.
+        notes: the meaning of letters in the tables, one line each.
+        most_open: the largest number of lines of a table that is not folded.
+        first: the number of lines shown of a folded table.
+        pictures: the drawings above the tables.
+        chart: the kind of charts that the page's script draws there.
     """
 
     name: str
@@ -52,40 +52,43 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """Everything that the report shows."""
+    """All data that the report shows."""
 
     verdicts: tuple[Verdict, ...]
-    """Over each arm's primary baseline; a row's number on the page is its place here."""
+    """The verdicts over each arm's primary baseline; a row's number on the page is its index
+    here."""
     over_baselines: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
-    """Over each exploratory baseline, by its name."""
+    """The verdicts over each exploratory baseline, by its name."""
     rules: Rules = field(default_factory=Rules)
     title: str = ""
-    """By default the question, with the targets' names."""
+    """The title; by default the question, with the targets' names."""
     lower_is_better: frozenset[str] = frozenset()
-    """Metrics of which less is better."""
+    """The metrics for which less is better."""
     cells: Mapping[str, Result] = field(default_factory=dict)
-    """By identity, so that a number can be followed to them."""
+    """The cells by id, so that numbers can be traced to them."""
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By digest, each part's config as dotted keys and plain values."""
+    """The config of each part by digest, as dotted keys and plain values."""
     sections: tuple[Section, ...] = ()
-    """Flips, crossovers, scorecard and so on, in order."""
+    """The sections on flips, crossovers, scorecard and so on, in order."""
     steps: tuple[tuple[int, Points, Points, Points], ...] = ()
-    """Number of a row, training steps, and the mean validation scores of arm and baseline there."""
+    """Each with the number of a row, training steps, and the mean validation scores of arm and
+    baseline there."""
     scores: tuple[tuple[int, str, float], ...] = ()
-    """Number of a row, name of a transferability score, and its value (more is better)."""
+    """Each with the number of a row, the name of a transferability score, and its value (more is
+    better)."""
     further: tuple[Verdict, ...] = ()
-    """Verdicts that sections show beside those on arms: what each of several sources adds, and
-    those on tasks of sources."""
+    """Further verdicts that sections show: on the contribution of each of several sources, and on
+    the tasks of sources."""
     pairs: tuple[Pair, ...] = ()
-    """What each of two tasks gained that were learned at once."""
+    """The gain of each of two tasks that were learned together."""
     remarks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """By number of the row, what is said of it beyond its notes, such as the likely cause."""
+    """Remarks by row number in addition to its notes, such as the likely cause."""
     failed: tuple[Told, ...] = ()
     skipped: tuple[Told, ...] = ()
     declaration: tuple[str, ...] = ()
-    """What was declared beforehand and its hash, and which looks were taken, a line each."""
+    """The declaration, its hash, and the looks taken, one line each."""
     made: tuple[str, ...] = ()
-    """Where it came from: ledger, commit, versions, a line each."""
+    """The origin of the report: ledger, commit, versions, one line each."""
 
     @cached_property
     def _named(self) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -94,27 +97,27 @@ class ReportData:
 
     @property
     def called(self) -> Mapping[str, str]:
-        """What sources are called in charts: their names less the overrides that all bear."""
+        """The names of sources in charts: without the overrides that all share."""
         return self._named[0]
 
     @property
     def margin(self) -> str:
-        """δ in points, with that of targets that have another one by name."""
+        """δ in points, followed by targets with another margin."""
         usual = self.rules.margin
         by_target = {v.target: v.margin / v.point for v in self.verdicts}
         own = ", ".join(
             f"{target} {margin:.3g}"
             for target, margin in by_target.items()
-            if not math.isclose(margin, usual, rel_tol=0.01)  # of numbers it is rounded
+            if not math.isclose(margin, usual, rel_tol=0.01)  # rounded in regression
         )
         return f"{usual:g} ({own})" if own else f"{usual:g}"
 
     @property
     def common(self) -> str:
-        """What all sources share, as a line; empty if that is nothing."""
+        """A line with the overrides that all sources share; empty if there are none."""
         return f"All sources: {', '.join(self._named[1])}." if self._named[1] else ""
 
     def at(self, place: Place) -> list[tuple[int, Verdict]]:
-        """Return the verdicts of a target and label budget, with their rows."""
+        """Return the verdicts of a target and label budget, with their row numbers."""
         rows = enumerate(self.verdicts)
         return [(row, v) for row, v in rows if (v.target, v.labels) == place]

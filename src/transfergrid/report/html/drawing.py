@@ -1,7 +1,7 @@
-"""How the templates draw: one set of filters for everything that stands on the page.
+"""The templates' environment: one set of filters for everything on the page.
 
-Whatever a template is given is escaped by it, and none of it commands a terminal or turns the
-writing direction; what is safe as it is, our own files and the charting library, is marked so.
+All input of a template is escaped, and stripped of terminal control codes and of marks that change
+the writing direction. What is safe, our own files and the charting library, is marked so.
 """
 
 from __future__ import annotations
@@ -56,25 +56,25 @@ def templates() -> Environment:
 
 
 def _calm(value: Any) -> Any:
-    """Return what stands on the page: with a number and its unit on one line."""
+    """Return a value for the page, with numbers and their per cent sign kept on one line."""
     if isinstance(value, Markup):
         return value
     return re.sub(r"(\d) %", "\\1\u00a0%", printing.shown(str(value)))
 
 
 def exact(text: str) -> Markup:
-    """Return a text, in one line, as the page's script has it too."""
+    """Return a text in one line, exactly as the page's script has it."""
     return escape(printing.one_line(text))
 
 
 def short(value: float) -> str:
-    """Write a margin or a level without needless digits."""
+    """Return a margin or a level as text without needless digits."""
     return f"{value:g}"
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What stands in a table: heads, which of them stand to the right, and the lines."""
+    """The contents of a table: headers, which columns are right-aligned, and lines."""
 
     heads: list[str]
     right: list[bool]
@@ -82,7 +82,7 @@ class Drawn:
 
 
 def drawn(table: Table[Any]) -> Drawn:
-    """Return what stands in a table, without the columns in which nothing does."""
+    """Return the contents of a table, without empty columns."""
     shown = [column for column in table.columns if HTML in column.formats]
     rows = table.rows
     cells = [(column, [column.text(row) for row in rows]) for column in shown]
@@ -95,15 +95,15 @@ def drawn(table: Table[Any]) -> Drawn:
 
 
 def parts(text: str) -> list[tuple[str, bool]]:
-    """Return the parts of a cell, each with whether it is an interval, which is kept whole."""
+    """Return the parts of a cell, each with whether it is an interval, which must not be broken."""
     return [(part, i % 2 == 1) for i, part in enumerate(_BRACKETS.split(text)) if part]
 
 
 def reasons(told: Sequence[Told]) -> list[str]:
-    """Count cells without a result by reason, a line each."""
+    """Return lines that count cells without a result by reason."""
     return [line.strip() for line in grouped_reasons(told, most=20)]
 
 
 def file(name: str) -> Markup:
-    """Return one of the page's own files as it is."""
+    """Return one of the page's own files, marked as safe."""
     return Markup(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))

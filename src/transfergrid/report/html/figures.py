@@ -1,4 +1,4 @@
-"""Figures for a paper: SVG and PNG of each chart, in light colours, and the numbers behind it."""
+"""Figures for a paper: SVG and PNG of each chart, in light colours, and its numbers as CSV."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from transfergrid.report.html.rows import page_rows, sources_in_order
 from transfergrid.report.verdict_words import SAID
 
 WIDTH = 320
-"""Pixels of a chart without its labels: with them about a column of 3.3 inches at 144 a inch."""
+"""The width in pixels of a chart without its labels; with them it fits a column of 3.3 inches at
+144 pixels per inch."""
 SCALE = 4
-"""Pixels of a PNG to one of the chart: some 300 to the inch at column width."""
+"""PNG pixels per pixel of the chart: some 300 per inch at column width."""
 SHAPES_TOLD = "; ".join(f"{m} {SAID[kind]}" for m, kind in zip("▲▼■►◄●", Kind, strict=True))
 COLUMNS = (
     *("target", "labels", "source", "strategy", "baseline", "verdict", "gain", "low", "high"),
@@ -82,7 +83,7 @@ def _costs(place: tuple[str, ...], rows: Sequence[Row], spec: charts.Spec) -> It
 def _narrow(
     kind: str, place: Sequence[str], title: Sequence[str], spec: charts.Spec, rows: Sequence[Row]
 ) -> Figure:
-    """Return a figure as wide as a column."""
+    """Return a figure that is as wide as a column."""
     wide = {"width": WIDTH} if isinstance(spec.get("width"), int) else {}
     return figure(kind, place, title, {**spec, **wide}, rows)
 

@@ -1,4 +1,4 @@
-"""Sections on why: what scores foretold, and what went wrong where transfer hurt."""
+"""Sections on reasons: what scores predicted, and what went wrong where transfer hurt."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from transfergrid.report.words import UNICODE
 
 MOST_AUTOPSIES = 30
 NOISE = "noise"
-"""The cause that says of a single run that its loss may be chance."""
+"""The cause which says that the loss of a single run may be chance."""
 Arm = tuple[str, str, Labels, str]
 """Source, target, labels and strategy."""
 
 
 def arm_of(one: Verdict | Forecast) -> Arm:
-    """Return what a score of a source foretells."""
+    """Return the arm that a score predicts, or that a verdict is about."""
     return one.source or "", one.target, one.labels, one.strategy
 
 
 def scored(rows: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) -> Section | None:
-    """Return how well each score foretold the gains, without placebos and with them."""
+    """Return the section on how well each score predicted gains, without and with placebos."""
     if not rows:
         return None
     told = scorecard_view.score_columns({row.score: row for row in with_placebos})(UNICODE)
@@ -45,7 +45,7 @@ def scored(rows: Sequence[ScorecardRow], with_placebos: Sequence[ScorecardRow]) 
 def score_points(
     forecasts: Iterable[Forecast], rows: Mapping[Arm, int]
 ) -> list[tuple[int, str, float]]:
-    """Return each score of an arm with the number of its row, given the rows by arm."""
+    """Return each score of an arm with its row number, given the row numbers by arm."""
     return [
         (rows[key], forecast.score, forecast.value)
         for forecast in forecasts
@@ -55,27 +55,27 @@ def score_points(
 
 @dataclass(frozen=True)
 class Reading:
-    """What the autopsies of an arm's seeds come to."""
+    """The summary of the autopsies of an arm's seeds."""
 
     row: int
-    """Number of the arm's row."""
+    """The number of the arm's row."""
     cell: str
-    """The cell in which the cause is strongest; the first one where none stands out."""
+    """The cell in which the cause is strongest; the first cell if none stands out."""
     seeds: int
-    """In how many of the arm's seeds it stands out."""
+    """The number of the arm's seeds in which it stands out."""
     of: int
     cause: Cause | None
     noted: bool
-    """Whether the cells noted diagnostics of themselves."""
+    """Whether any cell recorded diagnostics."""
 
     @property
     def name(self) -> str:
-        """The cause, or that there is none."""
+        """The name of the cause, or the words that there is none."""
         return self.cause.name if self.cause else "nothing stands out"
 
     @property
     def evidence(self) -> str:
-        """The signs, or why there are none."""
+        """The evidence, or why there is none."""
         if self.cause:
             return self.cause.evidence
         return "no sign is strong" if self.noted else "its cells kept no diagnostics"
@@ -84,10 +84,10 @@ class Reading:
 def causes(
     verdicts: Sequence[Verdict], records: Sequence[Record], read: Read | None
 ) -> list[Reading]:
-    """Return the likeliest cause of each proven loss.
+    """Return the most likely cause of each proven loss.
 
-    At most `MOST_AUTOPSIES`, the largest losses first; placebos are left out, they are meant to
-    lose.
+    At most `MOST_AUTOPSIES` losses are examined, the largest first; placebos are left out, as they
+    are meant to lose.
     """
     hurt = losses(verdicts)
     by_id = {record.id: record for record in records}
@@ -107,7 +107,7 @@ def causes(
 
 
 def losses(verdicts: Sequence[Verdict]) -> list[int]:
-    """Return the rows of proven losses that are no placebo's, the largest first."""
+    """Return the row numbers of proven losses, without placebos, the largest first."""
     hurt = [
         (verdict.gain or 0.0, row)
         for row, verdict in enumerate(verdicts)
@@ -117,7 +117,7 @@ def losses(verdicts: Sequence[Verdict]) -> list[int]:
 
 
 def _reading(row: int, cells: Sequence[Record], near: Sequence[Autopsy]) -> Reading:
-    """Read the autopsies of an arm's cells: the cause that most seeds have first."""
+    """Return the summary of an arm's autopsies: the cause that most seeds have first."""
     first = [(_first(one), cell.id) for one, cell in zip(near, cells, strict=True)]
     named = [(cause, cell) for cause, cell in first if cause is not None]
     noted = any(one.has_diagnostics for one in near)
@@ -130,12 +130,12 @@ def _reading(row: int, cells: Sequence[Record], near: Sequence[Autopsy]) -> Read
 
 
 def _first(found: Autopsy) -> Cause | None:
-    """Return the likeliest cause; of a loss that is proven over seeds, noise is none."""
+    """Return the most likely cause other than noise, which cannot explain a proven loss."""
     return next((cause for cause in found.named if cause.name != NOISE), None)
 
 
 def explained(verdicts: Sequence[Verdict], found: Sequence[Reading]) -> Section | None:
-    """Return what most likely brought about each proven loss."""
+    """Return the section on the most likely cause of each proven loss."""
     if not found:
         return None
     more = len(losses(verdicts)) - len(found)

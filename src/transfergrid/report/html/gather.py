@@ -1,4 +1,4 @@
-"""From a ledger to what the report shows."""
+"""From a ledger to the data of the report."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from transfergrid.report.words import Told, told, told_anew
 
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:
-    """Return what a report of a ledger shows.
+    """Return the data of a ledger's report.
 
     Args:
-        bench: the ledger, or those cells of it that are meant.
-        title: instead of the question.
-        where: which arms are shown; they are corrected beside all others.
+        bench: the bench of the ledger, or of its selected cells.
+        title: the title that replaces the question.
+        where: selects the arms to show; they are corrected together with all others.
     """
     asked = Where.parse(where)
     bench = bench.of_runs(asked) if bench.results else bench
@@ -80,13 +80,13 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
 
 
 def _without_failures(lines: Sequence[str]) -> tuple[str, ...]:
-    """Leave out the count of failed cells, which has a section of its own."""
+    """Return the lines without the count of failed cells, which has its own section."""
     count = re.compile(r"[\d,]+ cells? failed( when run anew.*)?:")
     return tuple(line for line in lines if not (line.startswith(" ") or count.fullmatch(line)))
 
 
 def _beside(bench: Bench, verdicts: Sequence[Verdict], over: Mapping[str, list[Verdict]]) -> Beside:
-    """Return the side views, given the verdicts of all arms over exploratory baselines, by name."""
+    """Return the side views, given the verdicts on all arms over exploratory baselines, by name."""
     beside = Beside()
     beside.add(sections.measured_against(bench.results, verdicts))
     records = list(bench.records.values())
@@ -116,7 +116,7 @@ def _inside(
     over: Mapping[str, list[Verdict]],
     beside: Beside,
 ) -> None:
-    """Add what flips, what hides in classes and what came with the gains."""
+    """Add the sections on flips, classes, sources, tasks and side effects."""
     levels = bench.levels()
     found = flips(bench.results, verdicts, bench.outcomes, bench.rules, levels, known=over)
     beside.add(sections.flipping(found))
@@ -134,7 +134,7 @@ def _inside(
 
 
 def _each_task(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
-    """Add what each task gained that was learned beside others, and what chains forgot."""
+    """Add the section on the gain of each jointly learned task, and on what chains forgot."""
     found = each_task(bench, verdicts)
     beside.tasks = [verdict for verdict in found if verdict.reference == ALONE]
     beside.pairs = affinity(bench, found)
@@ -153,7 +153,7 @@ def _steps(
 
 
 def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None:
-    """Add what transferability scores foretold, where any are kept."""
+    """Add the section on transferability scores, if any are stored."""
     if not (bench.ledger.root / "scores").is_dir():
         return
     found = forecasts_of(bench.ledger.root, verdicts)
@@ -164,7 +164,7 @@ def _foretell(bench: Bench, verdicts: Sequence[Verdict], beside: Beside) -> None
 
 
 def _over_others(bench: Bench) -> dict[str, list[Verdict]]:
-    """Return the verdicts of all arms over each exploratory baseline, and no more of them."""
+    """Return the verdicts on all arms over each exploratory baseline, without forecasts."""
     names = {other.name for cell in bench.results for other in cell.exploratory}
     adapted = strategies_with_source(bench.results)
     names |= {PLAIN} if PLAIN in adapted and len(adapted) > 1 else set()
@@ -172,13 +172,13 @@ def _over_others(bench: Bench) -> dict[str, list[Verdict]]:
 
 
 def _of_arms(shown: Sequence[Verdict], found: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Return those of the arms that are shown."""
+    """Return the verdicts on the arms that are shown."""
     arms = {cell for verdict in shown for cell in verdict.cells}
     return tuple(v for v in found if not arms.isdisjoint(v.cells))
 
 
 def left_out(ledger: Ledger) -> list[Told]:
-    """Return which combinations the newest grid left out, and why."""
+    """Return the combinations that the newest grid left out, with the reasons."""
     newest = max(grids_of(ledger), key=lambda grid: str(grid.get("asked")), default=None)
     left_out = newest.get("left_out", []) if newest else []
     return [(one["cell"], one["reason"]) for one in left_out]
@@ -199,7 +199,7 @@ def _made(bench: Bench) -> tuple[str, ...]:
 
 
 def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, Any]]:
-    """Return the config of each part that any cell has, by its digest."""
+    """Return the config of each part of these cells, by its digest."""
     found: dict[str, dict[str, Any]] = {}
     for cell in results:
         missing = {part: d for part, d in parts_of(cell).items() if d not in found}
@@ -211,7 +211,7 @@ def configs(ledger: Ledger, results: Iterable[Result]) -> dict[str, dict[str, An
 
 
 def flat(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return a config as dotted keys and plain values, without what only describes it."""
+    """Return a config as dotted keys and plain values, without descriptive keys."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if key == "about":

@@ -1,4 +1,4 @@
-"""The heat map of gains, sources by strategies: the same in the report, for papers and in W&B."""
+"""The heat map of gains, sources by strategies, for the report, for papers and for W&B."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Figure:
     """One figure in light colours.
 
     Args:
-        name: of its file, without an ending.
-        title: what it shows, in a few words.
-        spec: its chart with data.
+        name: the file name without ending.
+        title: a short title.
+        spec: the chart with its data.
         rows: the numbers behind it.
     """
 
@@ -38,14 +38,14 @@ class Figure:
     rows: Sequence[Row]
 
     def svg(self) -> str:
-        """Return it as SVG."""
+        """Return the figure as SVG."""
         import vl_convert
 
         drawn: str = vl_convert.vegalite_to_svg(self.spec, **self._look())
         return drawn
 
     def png(self, scale: float) -> bytes:
-        """Return it as PNG, of so many pixels to one of the chart."""
+        """Return the figure as PNG, with `scale` pixels per pixel of the chart."""
         import vl_convert
 
         drawn: bytes = vl_convert.vegalite_to_png(self.spec, scale=scale, **self._look())
@@ -62,14 +62,14 @@ def figure(
     spec: charts.Spec,
     rows: Sequence[Row],
 ) -> Figure:
-    """Return a figure of rows.
+    """Return the figure of a chart and its rows.
 
     Args:
-        kind: of the chart, the beginning of its file's name.
-        place: what the rows share, the rest of the name.
-        title: its lines.
+        kind: the kind of the chart, which starts the file name.
+        place: what the rows share, the rest of the file name.
+        title: the lines of the title.
         spec: the chart without data.
-        rows: as `rows.page_rows` returns them.
+        rows: the rows from `rows.page_rows`.
     """
     name = re.sub(r"[^\w.-]+", "_", "_".join((kind, *place)))
     told = {"text": title[0], "subtitle": list(title[1:])}
@@ -78,7 +78,7 @@ def figure(
 
 
 def heat_maps(data: ReportData) -> Iterator[Figure]:
-    """Yield the heat map of each target and label budget, of the arms that have a gain."""
+    """Yield the heat map of each target and label budget, for the arms with a gain."""
     spec = charts.heatmap(data.rules.margin, reach(data))
     rows = [row for row in page_rows(data.verdicts, {}, data.called) if "gain" in row]
     for place, inside in split(rows, "target", "labels").items():
@@ -89,21 +89,21 @@ def heat_maps(data: ReportData) -> Iterator[Figure]:
 
 
 def reach(data: ReportData) -> float:
-    """Return the largest gain, in points, that the colours of heat maps tell apart."""
+    """Return the largest gain, in points, that the colours of heat maps distinguish."""
     shown = [*data.verdicts, *(pair.verdict for pair in data.pairs)]
     found = [abs(v.gain) / v.point for v in shown if v.gain is not None]
     return max([10 * data.rules.margin, *found])
 
 
 def _unit_of(verdict: Verdict) -> str:
-    """Say what the numbers in the cells are."""
+    """Return the meaning of the numbers in the cells."""
     metric = verdict.metric.replace("_", " ")
     in_points = verdict.unit == "%" or is_of_numbers(verdict.metric)
     return f"gain in points of {metric}" if in_points else f"gain in {metric}"
 
 
 def overs(rows: Sequence[Row]) -> str:
-    """Name the baseline of most rows, and the strategies that have another."""
+    """Return the baseline of most rows, and the strategies that have another one."""
     groups = sorted(split(rows, "baseline").items(), key=lambda group: -len(group[1]))
     told = [f"over {groups[0][0][0]}"]
     for (baseline,), inside in groups[1:]:
@@ -113,7 +113,7 @@ def overs(rows: Sequence[Row]) -> str:
 
 
 def split(rows: Sequence[Row], *keys: str) -> dict[tuple[str, ...], list[Row]]:
-    """Return the rows by what they have of these keys, in order."""
+    """Return the rows grouped by their values of these keys, in order."""
     groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[key] for key in keys)].append(row)

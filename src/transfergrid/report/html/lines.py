@@ -1,4 +1,4 @@
-"""Lines over places that stand evenly, each named at its end: a drawing without a library."""
+"""A line chart over evenly spaced places, each line named at its end, drawn without a library."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT, EDGE, NAMES = 420, 180, 34, 300
-"""Pixels of a drawing's axes, what is left around them, and room for the names on the right."""
+"""Pixels of a drawing's axes, of its margin, and of the room for names on the right."""
 LINE, KEY = 14, 26
-"""Pixels from name to name, and of the piece of its line that stands before each."""
+"""Pixels from name to name, and of the line sample before each name."""
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 5", "12 4")
 
 
@@ -19,13 +19,13 @@ def drawing(
     lines: Sequence[tuple[str, Sequence[float]]],
     digits: int = 1,
 ) -> Markup:
-    """Draw lines, each named at its end.
+    """Return a drawing of lines, each named at its end.
 
     Args:
-        title: stands above them, and for whoever cannot see them.
-        axis: what stands below the first place, the middle, and the last place.
-        lines: the name of each and its values, from the first place on.
-        digits: behind the point, of the values that stand beside the axis.
+        title: the title above them, also the text for screen readers.
+        axis: the labels below the first place, the middle, and the last place.
+        lines: the name of each line and its values, from the first place on.
+        digits: number of decimals of the values on the axis.
     """
     values = [value for _, line in lines for value in line]
     low, high = min(values), max(values)
@@ -58,7 +58,7 @@ def drawing(
 
 
 def _axes(axis: tuple[str, str, str], base: int, ends: tuple[str, str]) -> str:
-    """Write what stands below and beside."""
+    """Return the labels of both axes."""
     first, middle, last = map(escape, axis)
     return (
         f'<text x="{EDGE}" y="{base}">{first}</text>'
@@ -70,7 +70,7 @@ def _axes(axis: tuple[str, str, str], base: int, ends: tuple[str, str]) -> str:
 
 
 def _apart(places: Sequence[float]) -> list[float]:
-    """Return heights of names in the order of their lines, none over another."""
+    """Return heights for the names, in the order of their lines, without overlaps."""
     found = [0.0] * len(places)
     least = -float(LINE)
     for number in sorted(range(len(places)), key=lambda number: places[number]):

@@ -1,6 +1,6 @@
-"""The page put together: what its templates are given, which draw it.
+"""The page: the values for its templates, which render it.
 
-Text and tables are there from the start, charts and the sortable table come by its script.
+Text and tables are static; charts and the sortable table are added by its script.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
 
 
 def page(data: ReportData) -> str:
-    """Return the whole report as one HTML text that needs nothing else."""
+    """Return the whole report as one self-contained HTML text."""
     given = _of_verdicts(data) if data.verdicts else {}
     drawn = templates().get_template("page.html")
     return drawn.render(data=data, title=data.title or question(data), **given)
@@ -42,7 +42,7 @@ def question(data: ReportData) -> str:
 
 
 def _of_verdicts(data: ReportData) -> dict[str, Any]:
-    """Return what is drawn only where something is compared."""
+    """Return the template values that exist only if something is compared."""
     told, sources = answers(data), rows.sources_in_order(data.verdicts, data.called)
     drawn = charts.templates(data.rules.margin, reach(data), sources, charts.counted(data.verdicts))
     return {
@@ -61,7 +61,7 @@ def _of_verdicts(data: ReportData) -> dict[str, Any]:
 
 
 def _filters(data: ReportData) -> dict[str, Mapping[str, str]]:
-    """Return by name what is chosen from: texts by the value that rows have."""
+    """Return the filters by name: the displayed text of each value."""
     shown = data.verdicts
     by_budget = sorted(shown, key=lambda verdict: labels_order(verdict.labels))
     sources = rows.source_names(shown, data.called)

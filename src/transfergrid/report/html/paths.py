@@ -1,4 +1,4 @@
-"""The section of hyperparameters that act after training: a line along the path of each."""
+"""The section on hyperparameters that act after training, with a line along each path."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from transfergrid.report.html.data import Section
 from transfergrid.report.html.lines import drawing
 
 Arm = tuple[str, Labels, str, Walked]
-"""Target, label budget, name, and what was said along one path."""
+"""Target, label budget, name, and the scores along one path."""
 Place = tuple[str, Labels, str, tuple[float, ...]]
-"""Target, label budget, hyperparameter and its values: what is drawn on one axis."""
+"""Target, label budget, hyperparameter and its values: the key of one chart."""
 SCORE, LOSS = "validation score", "loss on the training examples"
 
 
 def along(records: Sequence[Record]) -> Section | None:
-    """Return what was said along paths, where any cell chose something after training."""
+    """Return the section on paths; None if no cell chose anything after training."""
     arms = _arms(records)
     if not arms:
         return None
@@ -65,13 +65,13 @@ def _chosen(path: Walked) -> str:
 
 
 def _listed(path: Walked, line: Line, digits: int) -> str:
-    """Write every value with what was said there; nothing where nothing was."""
+    """Return every value with its score or loss; empty if there are none."""
     pairs = zip(path.values, line, strict=True) if line else ()
     return ", ".join(f"{value:g}: {told:.{digits}f}" for value, told in pairs)
 
 
 def _drawn(place: Place, arms: Sequence[Arm]) -> list[Markup]:
-    """Draw the scores of one target, budget and setting, and the losses of who has no score."""
+    """Return drawings of the scores for one place, and of the losses of arms without scores."""
     target, labels, name, values = place
     axis = (f"{values[0]:g}", name, f"{values[-1]:g}")
     scored = [(arm[2], arm[3].validation) for arm in arms if arm[3].validation]

@@ -1,7 +1,7 @@
-"""Which arm to use for a target and label budget, and what choosing it is worth.
+"""The recommended arm for a target and label budget, and the value of that choice.
 
-An arm is recommended by its validation score alone. Where several are as good, a baseline goes
-before the others and then the name decides: never the test score.
+An arm is recommended only by its validation score. If several are equal, a baseline has precedence,
+and then the name decides: never the test score.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transfergrid.report.words import bracketed, ends
 
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
 MOST_PICKS = 3
-"""Arms that were chosen, from which on they are counted."""
+"""The largest number of chosen arms that are named; further ones are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Choice:
     row: int | None
     arm: _Arm
     among: int = 1
-    """Arms with a gain among which it was chosen."""
+    """The number of arms with a gain among which it was chosen."""
     tied: int = 1
-    """Arms with as good a score, itself included."""
+    """The number of arms with an equally good score, including itself."""
 
 
 def chosen(data: ReportData, place: Place) -> Choice | None:
-    """Return the arm to use; None where nothing validates."""
+    """Return the recommended arm; None without validation scores."""
     found = dict(_choices(data, place))
     if not found:
         return None
@@ -50,7 +50,7 @@ def chosen(data: ReportData, place: Place) -> Choice | None:
 
 
 def _choices(data: ReportData, place: Place) -> list[tuple[_Arm, Choice]]:
-    """Return arms and baselines that validate; placebos are never recommended."""
+    """Return the arms and baselines with validation scores; placebos are never recommended."""
     found = []
     for row, verdict in _rows(data, place):
         arm = _arm(verdict)
@@ -83,7 +83,7 @@ def _validation(
 
 
 def arm_name(verdict: Verdict) -> str:
-    """Name an arm, as in "full_finetuning of glyph_digits"."""
+    """Return an arm's name, as in "full_finetuning of glyph_digits"."""
     if verdict.source is None:
         return verdict.strategy
     return f"{verdict.strategy} of {verdict.source}"
@@ -94,12 +94,12 @@ def _arm(verdict: Verdict) -> _Arm:
 
 
 def row_of(data: ReportData, arm: _Arm, place: Place) -> int | None:
-    """Return where an arm stands at a target and label budget."""
+    """Return the row number of an arm at a target and label budget."""
     return next((row for row, verdict in _rows(data, place) if _arm(verdict) == arm), None)
 
 
 def _left_out(data: ReportData, place: Place, validated: Place) -> LeftOut | None:
-    """Leave one block out; arms are chosen at one label budget and read at another."""
+    """Return the gain of leaving one block out, with choices made at another label budget."""
     better = _better(data, place)
     here = {_arm(verdict): verdict for _, verdict in _rows(data, place)}
     candidates: dict[_Arm, Candidate] = {}
@@ -124,14 +124,14 @@ def _candidate(name: str, scores: Mapping[int, float], here: Verdict, better: fl
 
 
 def interval_told(verdict: Verdict, among: int) -> str:
-    """Write the gain's interval, simultaneous over the arms among which it was chosen."""
+    """Return the gain's interval, simultaneous over the arms among which it was chosen."""
     found = ends(*simultaneous(verdict, among), verdict.unit, verdict.se)
     told = bracketed(found, lambda end: said.number(end, verdict, signed=True))
     return told and f" {told}" + (f" for the best of {among}" if among > 1 else "")
 
 
 def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place) -> str:
-    """Say what choosing so is worth: what other blocks would have chosen gives in each."""
+    """Return the words for the value of the choice: the gain in blocks that did not choose."""
     if choice.among < 2:
         return ""
     row = row_of(data, choice.arm, place)
@@ -146,7 +146,7 @@ def worth_told(data: ReportData, choice: Choice, place: Place, validated: Place)
 
 
 def _picks(found: LeftOut) -> str:
-    """Say how often each arm was chosen."""
+    """Return how often each arm was chosen."""
     if len(found.chosen) == 1:
         return f"always {found.chosen[0][0]}"
     told = [f"{name} {count}" for name, count in found.chosen[:MOST_PICKS]]

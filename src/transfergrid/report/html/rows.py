@@ -1,4 +1,4 @@
-"""Verdicts as the page's script takes them: one plain object each, and what they rest on."""
+"""Verdicts for the page's script: one plain object each, with the cells behind it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transfergrid.report.html.data import ReportData
 from transfergrid.report.words import ends, labels_of
 
 Named = tuple[str, Verdict]
-"""What a verdict's source is called, and it."""
+"""A source's display name, and the verdict."""
 
 NO_SOURCE = "no source"
 PARTS = ("source", "strategy", "target", "training", "tuning")
@@ -41,11 +41,11 @@ def page_rows(
     remarks: Mapping[int, Sequence[str]],
     called: Mapping[str, str] | None = None,
 ) -> list[Any]:
-    """Return an object for each verdict; `row` is its place among them.
+    """Return an object for each verdict; `row` is its index.
 
     Args:
-        verdicts: in the order of the page.
-        remarks: what is said beyond notes, by row.
+        verdicts: the verdicts in the order of the page.
+        remarks: remarks in addition to notes, by row number.
         called: shorter names of sources; see `names.without_common`.
     """
     names = source_names(verdicts, called)
@@ -65,9 +65,9 @@ class Sorted:
     """A column of the table of all comparisons.
 
     Args:
-        by: what rows are sorted by, a field of each.
-        column: what it shows of a verdict and what its source is called.
-        wide: whether a narrow page leaves it out.
+        by: the field by which rows are sorted.
+        column: the column, given a source's display name and a verdict.
+        wide: whether it is left out of a narrow page.
     """
 
     by: str
@@ -76,7 +76,7 @@ class Sorted:
 
 
 def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
-    """Return the columns of the table of all comparisons; that of a single target says nothing."""
+    """Return the columns of the table of all comparisons; without target if there is only one."""
     several = len({verdict.target for verdict in verdicts}) > 1
     targets = [Sorted("target", Column("target", lambda row: row[1].target))] if several else []
     crossed = any(verdict.items_floor is not None for verdict in verdicts)
@@ -119,7 +119,7 @@ def comparisons(verdicts: Sequence[Verdict]) -> list[Sorted]:
 
 
 def budgets(verdicts: Sequence[Verdict]) -> dict[tuple[str, Labels], str]:
-    """Return what the label budget of each place is called, the same for all arms in it."""
+    """Return the label budget of each place in words, the same for all its arms."""
     inside: defaultdict[tuple[str, Labels], list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         inside[verdict.target, verdict.labels].append(verdict)
@@ -127,7 +127,7 @@ def budgets(verdicts: Sequence[Verdict]) -> dict[tuple[str, Labels], str]:
 
 
 class _Order:
-    """In which order sources, strategies and arms stand in every chart."""
+    """The order of sources, strategies and arms in all charts."""
 
     def __init__(self, verdicts: Sequence[Verdict], names: Sequence[str]) -> None:
         self.verdicts, self.names = verdicts, names
@@ -144,7 +144,7 @@ class _Order:
         return _KINDS.index(verdict.kind), verdict.gain is None, -gain
 
     def of(self, row: int) -> dict[str, int]:
-        """Return a row's column and line in the heat map and its place among gains."""
+        """Return a row's column and line in the heat map, and its rank by gain."""
         return {
             "column": self.columns[self.names[row]],
             "line": self.lines[self.verdicts[row].strategy],
@@ -155,13 +155,13 @@ class _Order:
 def sources_in_order(
     verdicts: Sequence[Verdict], called: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Return the sources as columns of heat maps have them."""
+    """Return the sources in the column order of heat maps."""
     columns = _Order(verdicts, source_names(verdicts, called)).columns
     return sorted(columns, key=lambda name: columns[name])
 
 
 def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the strategies, those with the larger mean gain of their sources first."""
+    """Return the strategies, sorted by the mean gain of their sources, the largest first."""
     gains: defaultdict[str, list[float]] = defaultdict(list)
     for verdict in verdicts:
         gains[verdict.strategy] += (
@@ -174,7 +174,7 @@ def _strategies(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def source_names(verdicts: Sequence[Verdict], called: Mapping[str, str] | None = None) -> list[str]:
-    """Return what each verdict's source is called, with its architecture where it has several."""
+    """Return the display name of each verdict's source, with its architecture if it has several."""
     used: defaultdict[str | None, set[str | None]] = defaultdict(set)
     for verdict in verdicts:
         used[verdict.source].add(verdict.architecture)
@@ -209,7 +209,7 @@ def _row(row: int, verdict: Verdict, source: str, remarks: Sequence[str]) -> dic
 
 
 def _told(verdict: Verdict, source: str) -> dict[str, str]:
-    """Return which arm a verdict is of, and what it says of it: all that others than rows show."""
+    """Return a verdict's arm and outcome in words: all that is shown outside of rows."""
     return {
         "source": source,
         "strategy": verdict.strategy,
@@ -224,15 +224,16 @@ def _told(verdict: Verdict, source: str) -> dict[str, str]:
 
 
 def _over(verdicts: Sequence[Verdict], called: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return what stands beside a row that is opened."""
+    """Return the verdicts shown beside a row that is opened."""
     names = source_names(verdicts, called)
     return [_told(verdict, name) for verdict, name in zip(verdicts, names, strict=True)]
 
 
 def _in_points(verdict: Verdict) -> dict[str, Any]:
-    """Return what is drawn and ordered of a verdict, within what the metric allows.
+    """Return the numbers of a verdict that are drawn or sorted, within the metric's range.
 
-    Numbers are in points, which are alike on all targets; texts are in the metric's own unit.
+    These numbers are in points, which are comparable across targets; texts are in the metric's own
+    unit.
     """
 
     def scaled(value: float | None) -> float | None:
@@ -255,7 +256,7 @@ def _seconds(verdict: Verdict, with_source: bool) -> float | None:
 
 
 def _rounded(value: Any) -> Any:
-    """Shorten numbers, for there are many: but none so that another one would be shown."""
+    """Return numbers shortened to save space, unless the displayed digits would change."""
     if isinstance(value, float):
         short = float(f"{value:.5g}")
         same = all(round(short, digits) == round(value, digits) for digits in (0, 1, 3))
@@ -265,10 +266,11 @@ def _rounded(value: Any) -> Any:
 
 
 def fronts(verdicts: Sequence[Verdict]) -> dict[int, dict[str, str]]:
-    """Letter the arms than which no other gains as much for less time, the quickest first.
+    """Return letters for the arms on the Pareto front of gain and time, the fastest first.
 
-    Once by the time of a run ("front") and once with the time of making its source added
-    ("all_front"); among the arms of one target, label budget and baseline that are no placebos.
+    There is one front by the time of a run ("front") and one with the time of training its source
+    added ("all_front"), each among the arms of one target, label budget and baseline, without
+    placebos.
     """
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for row, verdict in enumerate(verdicts):
@@ -285,7 +287,7 @@ def fronts(verdicts: Sequence[Verdict]) -> dict[int, dict[str, str]]:
 
 
 def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
-    """Return the places of those that nothing beats on both, by rising cost."""
+    """Return the indices of the Pareto front, by rising cost."""
     best, found = float("-inf"), []
     for i in sorted(range(len(costs)), key=lambda i: (costs[i], -gains[i])):
         if gains[i] > best:
@@ -295,10 +297,10 @@ def front(costs: Sequence[float], gains: Sequence[float]) -> list[int]:
 
 
 def cell_facts(cell: Result) -> list[Any]:
-    """Return what the page knows of a cell, as a short list: there are many of them.
+    """Return a cell's data for the page, as a short list to save space.
 
-    Seed, test and validation score in points, seconds without training its source, the digests of
-    its parts, and what it is flagged as.
+    The list contains the seed, test and validation score in points, seconds without training the
+    source, the digests of its parts, and its flags.
     """
     seconds = None if cell.seconds is None else cell.seconds - (cell.source_seconds or 0.0)
     scores = (in_points(score, cell.metric) for score in (cell.score, cell.validation_score))
@@ -320,12 +322,12 @@ def parts_of(cell: Result) -> dict[str, str]:
 def payload(
     data: ReportData, specs: Mapping[str, Any], affinity: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Return everything the script needs as plain data, whose texts command nothing.
+    """Return all data of the script as plain values, with texts made safe.
 
     Args:
-        data: what the report shows.
+        data: the data of the report.
         specs: compiled charts by theme and name.
-        affinity: rows of the matrices of tasks.
+        affinity: the rows of the task matrices.
     """
     columns, names = comparisons(data.verdicts), source_names(data.verdicts, data.called)
     found = {
@@ -352,11 +354,11 @@ def payload(
 
 
 def _calm(value: Any) -> Any:
-    """Return data whose texts are each in one line and command nothing."""
+    """Return data with each text in one line and without control characters."""
     if isinstance(value, str):
         return one_line(value)
     if isinstance(value, (list, tuple)):
         return [_calm(inner) for inner in value]
-    if value is None or isinstance(value, (int, float)):  # most of half a million
+    if value is None or isinstance(value, (int, float)):  # the common case, of 500,000 values
         return value
     return {key: _calm(inner) for key, inner in value.items()}

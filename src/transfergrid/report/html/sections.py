@@ -1,4 +1,4 @@
-"""Sections beside the verdicts: each from evidence of its own, and empty where there is none."""
+"""Sections beside the verdicts: each from its own evidence, and absent without it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from transfergrid.report.words import UNICODE, Letters, plural
 
 @dataclass
 class Beside:
-    """What the side views add to a report."""
+    """The parts that the side views add to a report."""
 
     sections: list[Section] = field(default_factory=list)
     remarks: dict[int, list[str]] = field(default_factory=dict)
-    """By number of the row."""
+    """Remarks by row number."""
     steps: list[tuple[int, Points, Points, Points]] = field(default_factory=list)
     scores: list[tuple[int, str, float]] = field(default_factory=list)
-    """Both as in `ReportData`."""
+    """`steps` and `scores` are as in `ReportData`."""
 
     shares: list[SourceShare] = field(default_factory=list)
     tasks: list[Verdict] = field(default_factory=list)
-    """Verdicts on tasks of sources."""
+    """The verdicts on the tasks of sources."""
     pairs: list[Pair] = field(default_factory=list)
 
     def add(self, section: Section | None) -> None:
@@ -52,19 +52,19 @@ class Beside:
             self.sections.append(section)
 
     def remark(self, row: int, text: str) -> None:
-        """Say something of a row."""
+        """Add a remark to a row."""
         self.remarks.setdefault(row, []).append(text)
 
 
 def flipping(flips: Sequence[Flip]) -> Section | None:
-    """Return the verdicts that depend on how one looks; a placebo's are nobody's question."""
+    """Return the section on verdicts that flip, without placebos."""
     flips = [flip for flip in flips if flip.verdict.kind != PLACEBO]
     table = columns.limited(views.flip_columns(UNICODE), views.ways_of(flips))
     return Section("flips", (table,), (_ways(flips),)) if table.rows else None
 
 
 def _ways(flips: Sequence[Flip]) -> str:
-    """Count the flips by what brings them about, the most frequent first."""
+    """Return a sentence that counts the flips by their cause, the most frequent first."""
     found = Counter(way for flip in flips for way in flip.others)
     ways = ", ".join(f"{number} {way}" for way, number in found.most_common())
     several = "verdicts would be other ones" if len(flips) > 1 else "verdict would be another"
@@ -72,9 +72,9 @@ def _ways(flips: Sequence[Flip]) -> str:
 
 
 def harmed(arms: Sequence[tuple[Verdict, Sequence[Verdict]]]) -> Section | None:
-    """Return the classes that are shown to lose, given the gains in all classes of each arm.
+    """Return the section on classes that are shown to lose, given the gains in all classes.
 
-    Placebos, which are meant to lose, are left out.
+    Placebos are left out, as they are meant to lose.
     """
     arms = [(verdict, inside) for verdict, inside in arms if verdict.kind != PLACEBO]
     if not arms:
@@ -97,13 +97,13 @@ def harmed(arms: Sequence[tuple[Verdict, Sequence[Verdict]]]) -> Section | None:
 
 
 def extremes(inside: Sequence[Verdict]) -> str:
-    """Say which class gains least and which most, given all in the order of their gains."""
+    """Return the classes with the smallest and the largest gain, given all sorted by gain."""
     worst, best = (f"{p.group}, {said.gain(p)} {said.interval(p)}" for p in (inside[0], inside[-1]))
     return f"Class that gains least: {worst}; most: {best}."
 
 
 def several(shares: Sequence[SourceShare]) -> Section | None:
-    """Return what each of several sources adds to the others, where that was run."""
+    """Return the section on the contribution of each of several sources; None if it was not run."""
     if not shares:
         return None
     table = columns.limited(source_view.share_columns(UNICODE), shares)
@@ -111,7 +111,7 @@ def several(shares: Sequence[SourceShare]) -> Section | None:
 
 
 def came_with(effects: Sequence[SideEffects]) -> Section | None:
-    """Return what came with each gain, where anything is known of it."""
+    """Return the section on side effects; None if nothing is known."""
     known = [e for e in effects if e.calibration or e.overfitting or e.forgetting]
     if not known:
         return None
@@ -125,7 +125,7 @@ def came_with(effects: Sequence[SideEffects]) -> Section | None:
 
 
 def _shown(name: str, changes: Sequence[Change | None]) -> str:
-    """Count the changes whose interval lies above and below zero."""
+    """Return a sentence that counts the changes with an interval above, and below, zero."""
     known = [change for change in changes if change and change.change is not None]
     if not known:
         return ""
@@ -135,7 +135,7 @@ def _shown(name: str, changes: Sequence[Change | None]) -> str:
 
 
 def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> Section | None:
-    """Return the scores of arms without a source, for the places of the verdicts."""
+    """Return the section on scores of arms without a source, for the places of the verdicts."""
     places = {(verdict.target, verdict.labels): verdict for verdict in verdicts}
     scores: defaultdict[tuple[str, Labels], defaultdict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
@@ -158,7 +158,7 @@ def measured_against(results: Sequence[Result], verdicts: Sequence[Verdict]) -> 
 
 
 def _mean_sd(scores: Sequence[float], like: Verdict) -> str:
-    """Write scores with as many decimals as those of a verdict have."""
+    """Return mean and sd of scores, with as many decimals as a verdict's."""
     if not scores:
         return ""
     sd = f" ± {columns.value(statistics.stdev(scores), like)}" if len(scores) > 1 else ""
@@ -166,7 +166,7 @@ def _mean_sd(scores: Sequence[float], like: Verdict) -> str:
 
 
 def crossing(curves: Sequence[Curve]) -> Section | None:
-    """Return what curves over labels say: where they begin, end and cross."""
+    """Return the section on curves over labels: where they begin, end and cross."""
     legend = Letters()
     write = Writer(UNICODE, legend)
     rows = [_crosses(curve, write.of([curve])) for curve in curves if not curve.placebo]

@@ -1,4 +1,4 @@
-"""The section of tasks that were learned beside others, or before them."""
+"""The section on tasks that were learned beside others, or before them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CHAINS = (
 def each(
     found: Sequence[Verdict], pairs: Sequence[Pair], forgotten: Sequence[Forgotten]
 ) -> Section | None:
-    """Return the gain of each task, the matrix of pairs, and what chains forgot.
+    """Return the section with the gain of each task, the matrix of pairs, and forgetting.
 
     Args:
         found: a verdict on each task; without any there is no section.
-        pairs: of two tasks learned at once.
-        forgotten: by chains, at each stage.
+        pairs: the pairs of jointly learned tasks.
+        forgotten: what chains forgot, at each stage.
     """
     if not found:
         return None
@@ -53,7 +53,7 @@ def each(
 
 
 def _lost(forgotten: Sequence[Forgotten]) -> str:
-    """Say between which ends lies what chains forgot, and where it stands."""
+    """Return a sentence with the range of what chains forgot."""
     lost = [line.forgotten for line in forgotten if line.forgotten is not None]
     if not lost:
         return ""
@@ -63,7 +63,7 @@ def _lost(forgotten: Sequence[Forgotten]) -> str:
 
 
 def _by_role(found: Sequence[Verdict]) -> list[tuple[str, list[Verdict]]]:
-    """Return the verdicts on tasks of targets, and those on tasks of sources."""
+    """Return the verdicts on the tasks of targets, and on those of sources."""
     return [
         ("target", [verdict for verdict in found if verdict.reference != ALONE]),
         ("source", [verdict for verdict in found if verdict.reference == ALONE]),
@@ -71,7 +71,7 @@ def _by_role(found: Sequence[Verdict]) -> list[tuple[str, list[Verdict]]]:
 
 
 def _counted(role: tuple[str, Sequence[Verdict]]) -> str:
-    """Count the verdicts on tasks of targets, or of sources."""
+    """Return a sentence that counts the verdicts on the tasks of targets, or of sources."""
     judged = [verdict.verdict for verdict in role[1] if verdict.n]
     if not judged:
         return ""

@@ -1,8 +1,8 @@
-"""All colours of page and charts, in light and in dark: style sheet and charts name none.
+"""All colours of page and charts, light and dark: style sheet and charts define none.
 
-Blue and orange are told apart with every common form of colour blindness, and a verdict is never
-told by colour alone. Cells of the heat map are pale in light and deep in dark, so that one colour
-of text keeps a contrast of 4.5 to 1 (WCAG 2.2, AA) on all of them.
+Blue and orange are distinguishable with every common form of colour blindness, and a verdict is
+never shown by colour alone. Cells of the heat map are pale in the light theme and deep in the dark
+one, so that one text colour has a contrast of at least 4.5 to 1 (WCAG 2.2, AA) on all of them.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ DARK = {
     "diverging": ["#8f4a0a", "#5e3a1c", "#2b3038", "#1f4468", "#1d5c9e"],
 }
 SOURCES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#666666"]
-"""Lines of sources: after Okabe and Ito, with a yellow dark enough for white paper."""
+"""The colours of sources' lines, after Okabe and Ito, with a yellow dark enough for white paper."""
 SOURCES_DARK = [
     *("#4aa8e8", "#f28a3c", "#2ec89b", "#e39bc4", "#e3b94d", "#8fd0f7", "#b48ad6", "#b0b0b0"),
 ]
 
 
 def config(colours: dict[str, Any], sources: list[str]) -> dict[str, Any]:
-    """Return the Vega-Lite config that gives all charts these colours."""
+    """Return the Vega-Lite config with these colours for all charts."""
     text = {"labelColor": colours["text"], "titleColor": colours["quiet"]}
     return {
         "font": FONT,
@@ -115,7 +115,7 @@ def themes() -> dict[str, dict[str, Any]]:
 
 
 def variables() -> str:
-    """Return the colours as variables of the page's style sheet; paper has the light ones."""
+    """Return the colours as variables of the style sheet; printing uses the light ones."""
     light, dark = (_block(name, found) for name, found in (("light", LIGHT), ("dark", DARK)))
     on_dark = ':root[data-theme="dark"]'
     return f":root {light}@media screen {{ {on_dark} {dark}}}\n"

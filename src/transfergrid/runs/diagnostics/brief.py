@@ -1,8 +1,8 @@
-"""Looks at a cell that take few passes or none: for every cell of every grid.
+"""Brief diagnostics, which take few forward passes or none: for every cell of every grid.
 
-Embeddings before training come from the cache, which every cell of a source shares; those of the
-labelled target examples afterwards are overheard as these are scored. What is left to pass through
-a network that has learned are a few examples of its source and, for BatchNorm, of the target.
+Embeddings before training come from the cache, which all cells of a source share. Embeddings of
+labelled target examples after training are recorded while these are scored. So only a few examples
+of the source and, for BatchNorm, of the target pass through the trained network.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ from transfergrid.runs.standing import Standing, standing
 from transfergrid.sources.backbone import Backbone
 
 FEWEST = 32
-"""Examples of the source, and labelled ones of the target, at least."""
+"""Least number of source examples, and of labelled target examples."""
 WATCHED = 16
-"""Examples by which BatchNorm's statistics are judged; each has many places that count."""
+"""Examples that BatchNorm's statistics are compared on; each has many positions that count."""
 
 LEAST = 512
-"""Training examples, each as often as it is met, of which a twentieth is more than what is passed
-through a network that has learned; of a shorter training that is left out."""
+"""Fewest training examples, counted as often as they are met, for passes through the trained
+network; in a shorter training these would cost more than about a twentieth of it."""
 TOO_SHORT = f"trained on fewer than {LEAST} examples: trainer.diagnostics=full"
 
 
 def watch_over(setup: Setup, source: Config | None, machine: Machine, scored: View | None) -> Watch:
-    """Return what looks at a cell as thoroughly as was asked for; see `Watch`."""
+    """Return the watch that looks at a cell as thoroughly as was asked for; see `Watch`."""
     kind = BriefWatch if machine.diagnostics == "short" else Watch
     return kind(setup, source, machine, scored)
 
 
 class BriefWatch(Watch):
-    """Looks at what is at hand; labelled target examples stand for unlabelled ones."""
+    """Looks at what is at hand; labelled target examples stand in for unlabelled ones."""
 
     fewest: ClassVar[int] = FEWEST
     few: dict[str, Sample]
-    """By which BatchNorm is judged, of target and source."""
+    """The samples, of target and source, that BatchNorm's statistics are compared on."""
 
     @override
     def _begin(self) -> None:
@@ -99,7 +99,7 @@ class BriefWatch(Watch):
             super()._draw_source()
 
     def _few(self) -> dict[str, Sample]:
-        """Return what BatchNorm is judged by: of every cell of a target and source the same."""
+        """Return the samples for BatchNorm; the same in every cell of a target and source."""
         if self.looks.left_out or not Moments(self.backbone).layers:
             return {}
         data, target = self.setup.data, self.setup.target
@@ -146,13 +146,13 @@ class BriefWatch(Watch):
 
 
 def _kept(sample: Sample, still: Standing) -> Seen:
-    """Return what the backbone as the strategy got it makes of a sample, by the cache."""
+    """Return the cached embeddings of a sample by the backbone as the strategy got it."""
     (embeddings,) = tensors_of(still.view(sample.view).inputs(sample.view.rows))
     return Seen(finite(as_array(embeddings)))
 
 
 def _kept_statistics(backbone: Backbone, sample: Sample, still: Standing) -> Seen | None:
-    """Return BatchNorm's statistics by what the cache tells of each example; None if it cannot."""
+    """Return BatchNorm's statistics from cached moments of each example; None if impossible."""
     norms = Moments(backbone)
 
     def tell(inputs: Inputs) -> tuple[Tensor, ...]:

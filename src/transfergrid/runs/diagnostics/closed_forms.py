@@ -17,7 +17,7 @@ NEIGHBOURS = 5
 TEMPERATURE = 0.07
 """Votes weigh exp(similarity / temperature) (Wu et al. 2018; Caron et al. 2021)."""
 PENALTIES = np.logspace(-4, 2, 7)
-"""Of ridge regression, in mean eigenvalues of the Gram matrix; leave-one-out chooses."""
+"""Ridge penalties, in mean eigenvalues of the Gram matrix; the leave-one-out error chooses one."""
 TINY = 1e-12
 
 
@@ -26,7 +26,7 @@ class Ridge:
     """Ridge regression on classes or domains, with an intercept that is not penalised."""
 
     left_out: Floats
-    """(n, classes): predictions for each example from all the others, exact."""
+    """(n, classes): exact leave-one-out predictions for each example."""
     rows: Floats
     weights: Floats
     centre: Floats
@@ -34,16 +34,16 @@ class Ridge:
     scale: float
 
     def predict(self, features: Floats) -> Floats:
-        """Return scores (m, classes) of other examples."""
+        """Return scores (m, classes) for other examples."""
         return (_wide(features) / self.scale - self.centre) @ self.rows.T @ self.weights + (
             self.offset
         )
 
 
 def ridge(features: Floats, targets: Floats) -> Ridge:
-    """Fit `targets` (n, classes) in the dual; the penalty with the least left-out error is taken.
+    """Fit `targets` (n, classes) in the dual, with the penalty of least leave-one-out error.
 
-    Left out, an example's residual is r / (1 - h), h its leverage (Allen 1974, PRESS).
+    An example's leave-one-out residual is r / (1 - h), h its leverage (Allen 1974, PRESS).
     """
     rows, n = _wide(features), len(features)
     scale = float(np.sqrt(np.mean((rows - rows.mean(axis=0)) ** 2))) or 1.0
@@ -67,7 +67,7 @@ def ridge(features: Floats, targets: Floats) -> Ridge:
 
 
 def one_hot(labels: Labels, classes: int) -> Floats:
-    """Return (n, classes)."""
+    """Return labels (n,) as one-hot rows (n, classes)."""
     return np.asarray(np.eye(classes)[labels])
 
 
@@ -80,7 +80,7 @@ def linear_accuracy(features: Floats, labels: Labels, classes: int) -> float:
 def knn_accuracy(features: Floats, labels: Labels, classes: int) -> float:
     """Return the leave-one-out accuracy of weighted nearest neighbours by cosine.
 
-    Features are centred. Five neighbours vote, or one where some class has fewer others to offer.
+    Features are centred. Five neighbours vote; one if a class has no more than five examples.
     """
     rows = _wide(features) - _wide(features).mean(axis=0)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), TINY)
@@ -96,9 +96,9 @@ def knn_accuracy(features: Floats, labels: Labels, classes: int) -> float:
 
 
 def proxy_a_distance(source: Floats, target: Floats) -> float:
-    """Return 2 (1 - 2e), at least 0, e the left-out error of telling source from target.
+    """Return 2 (1 - 2e), at least 0, e the leave-one-out error of telling source from target.
 
-    Ben-David et al. 2007, section 4, with ridge regression; both have as many examples.
+    Ben-David et al. 2007, section 4, with ridge regression; both sides have equally many examples.
     """
     side = np.r_[np.ones(len(source)), -np.ones(len(target))][:, None]
     left_out = ridge(np.concatenate([_wide(source), _wide(target)]), side).left_out
@@ -107,7 +107,7 @@ def proxy_a_distance(source: Floats, target: Floats) -> float:
 
 
 def matching(source: Floats, source_labels: Labels, target: Floats, labels: Labels) -> float:
-    """Return the share of target examples whose nearest source class mean is their class's."""
+    """Return the share of target examples whose nearest source class mean is of their own class."""
     known = np.unique(source_labels)
     means = np.stack([_wide(source)[source_labels == c].mean(axis=0) for c in known])
     distances = (means**2).sum(axis=1) - 2.0 * _wide(target) @ means.T
@@ -115,9 +115,9 @@ def matching(source: Floats, source_labels: Labels, target: Floats, labels: Labe
 
 
 def cka(one: Floats, other: Floats) -> float | None:
-    """Return linear CKA (Kornblith et al. 2019) with unbiased HSIC, clipped to 0 and 1.
+    """Return linear CKA (Kornblith et al. 2019) with unbiased HSIC, clipped to [0, 1].
 
-    The plain estimate nears 1 where there are more features than examples (Nguyen et al. 2021,
+    The biased estimate approaches 1 if there are more features than examples (Nguyen et al. 2021,
     equation 3; Song et al. 2012). None for fewer than four examples or a constant side.
     """
     if len(one) < 4:
@@ -139,7 +139,7 @@ def _gram(features: Floats) -> Floats:
 
 
 def _hsic(k: Floats, l: Floats) -> float:  # noqa: E741
-    """Return the unbiased estimate of Song et al. 2012, equation 5, of zero-diagonal matrices."""
+    """Return the unbiased HSIC of zero-diagonal Gram matrices (Song et al. 2012, equation 5)."""
     n = len(k)
     trace = float((k * l).sum())
     sums = float(k.sum() * l.sum()) / ((n - 1) * (n - 2))

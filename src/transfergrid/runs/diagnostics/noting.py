@@ -1,4 +1,4 @@
-"""From two looks at a backbone to what stands in the record. Nothing here runs a backbone."""
+"""Turns two looks at a backbone into the record's diagnostics. Nothing here runs a backbone."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from transfergrid.sources.backbone import Backbone
 
 Labels = NDArray[np.int64]
 JUDGES = 20
-"""Validation examples from which on they judge the head; of fewer each counts five points."""
+"""Fewest validation examples to judge the head on; with fewer, one counts over five points."""
 
 
 class Nothing(Exception):  # noqa: N818
-    """There is nothing to note of this part; the message says why."""
+    """There is nothing to note for this part; the message says why."""
 
 
 NUMBERS = "the labels are numbers, and this is told of classes"
-"""Why there is nothing to note of some parts."""
+"""Why there is nothing to note for some parts."""
 
 
 def of_classes(labels: Labels) -> Labels:
-    """Return labels that are classes; raises `Nothing` for numbers."""
+    """Return labels if they are classes; raise `Nothing` for numbers."""
     if labels.dtype.kind == "f":
         raise Nothing(NUMBERS)
     return labels
@@ -50,17 +50,18 @@ def of_classes(labels: Labels) -> Labels:
 
 @dataclass
 class Looks:
-    """What was seen of each part (train, validation, target, source) before and after.
+    """What was seen of each part (train, validation, target, source) before and after training.
 
     Attributes:
-        most: examples of each part, at most.
-        labels: those of the labelled parts' examples, (n,) each.
-        before: by part, with the backbone as the strategy got it; not of the validation part.
-        after: by part, as it was tested.
+        most: most examples of each part.
+        labels: labels of the examples of labelled parts, (n,) each.
+        before: by part, with the backbone as the strategy got it; without the validation part.
+        after: by part, with the backbone as it was tested.
         random: embeddings of the training examples with random weights.
-        renormalised: those before, BatchNorm by the examples' own statistics.
-        start: copies of what could change: the backbone's tensors by name, the head's after "head".
-        left_out: why nothing was passed through a network that has learned, if so.
+        renormalised: embeddings of them before training, with BatchNorm by batch statistics.
+        start: copies of all that could change: the backbone's tensors by name, the head's by
+            "head " and name.
+        left_out: why nothing was passed through the trained network; empty if something was.
     """
 
     most: int
@@ -74,7 +75,7 @@ class Looks:
 
 
 def optimisation(setup: Setup, looks: Looks, fitted: Fit) -> Optimisation:
-    """Note where the loss began and ended, and how far the head went."""
+    """Note the first and last loss, and how far the head moved."""
     if not fitted.steps:
         raise Nothing("no steps")
     losses = fitted.curves.get("train_loss", np.empty(0))
@@ -89,7 +90,7 @@ def optimisation(setup: Setup, looks: Looks, fitted: Fit) -> Optimisation:
 
 
 def features(looks: Looks) -> Features:
-    """Probe the embeddings of the training examples: random, before, after."""
+    """Probe the embeddings of the training examples: with random weights, before, and after."""
     if "train" not in looks.after:
         raise Nothing("no target labels")
     labels, own = of_classes(looks.labels["train"]), looks.renormalised
@@ -102,7 +103,7 @@ def features(looks: Looks) -> Features:
 
 
 def probe(embeddings: Pooled, labels: Labels) -> Probe:
-    """Judge embeddings by both probes, leaving one example out."""
+    """Return the leave-one-out accuracy of both probes (k-NN and linear) on embeddings."""
     counts = np.bincount(labels)
     if counts.max() < 2 or len(labels) < 4:
         raise Nothing("one label a class: nothing to leave out")
@@ -115,9 +116,9 @@ def probe(embeddings: Pooled, labels: Labels) -> Probe:
 
 
 def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
-    """Judge the trained head and a refitted one on the same examples.
+    """Return the accuracy of the trained head and of a refitted one on the same examples.
 
-    On training examples the trained head has the advantage: the refitted one leaves each out.
+    On training examples the trained head has an advantage: the refitted one leaves each out.
     """
     if "train" not in looks.after or outcome.train is None:
         raise Nothing("no target labels")
@@ -138,7 +139,7 @@ def head(setup: Setup, looks: Looks, outcome: Outcome) -> Head:
 
 
 def batch_norm(looks: Looks) -> BatchNorm:
-    """Note how BatchNorm's statistics fit the target, and the source domain where there is one."""
+    """Note how BatchNorm's statistics fit the target, and the source domain if there is one."""
     if looks.after["target"].statistics is None:
         raise Nothing(looks.left_out or "no BatchNorm")
     source = looks.before.get("source")
@@ -151,7 +152,7 @@ def batch_norm(looks: Looks) -> BatchNorm:
 
 
 def drift(backbone: Backbone, looks: Looks) -> Drift:
-    """Note how far each coarse block moved: its weights, its outputs on target examples."""
+    """Note how far each coarse block moved: its weights, and its outputs on target examples."""
     blocks, current = backbone.blocks("coarse"), dict(backbone.named_parameters())
     old, new = looks.before["target"], looks.after["target"]
     return Drift(
@@ -172,7 +173,10 @@ def drift(backbone: Backbone, looks: Looks) -> Drift:
 
 
 def priors(setup: Setup, predict: Callable[[], NDArray[np.int64] | None]) -> Priors:
-    """Note the shares of the classes: given, predicted (in counts, if asked), in the source."""
+    """Note the shares of classes: in the given labels, in predictions, and in the source.
+
+    `predict` returns how many examples are predicted as each class; None if that is not asked for.
+    """
     data, classes = setup.data, len(setup.target.classes)
     if not classes:
         raise Nothing(NUMBERS)
@@ -190,7 +194,7 @@ def priors(setup: Setup, predict: Callable[[], NDArray[np.int64] | None]) -> Pri
 
 
 def domains(setup: Setup, looks: Looks) -> Domains:
-    """Note how far source domain and target are apart."""
+    """Note how far apart source domain and target are, before and after training."""
     if "source" not in looks.after:
         raise Nothing(looks.left_out or "no source domain, or a frozen backbone")
     return Domains(
@@ -225,7 +229,7 @@ def _match(setup: Setup, looks: Looks, seen: dict[str, Seen]) -> float | None:
 
 
 def forgetting(looks: Looks) -> Forgetting:
-    """Note what embeddings tell of the source's own task."""
+    """Note how well embeddings solve the source's own task, before and after training."""
     if "source" not in looks.after:
         raise Nothing(looks.left_out or "no source domain, or a frozen backbone")
     labels = of_classes(looks.labels["source"])
@@ -234,7 +238,11 @@ def forgetting(looks: Looks) -> Forgetting:
 
 
 def relative_change(pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Return the L2 norm of all changes (old, new) over that of the old values; 0 without any."""
+    """Return the L2 norm of all changes over the L2 norm of the old values; 0 without any.
+
+    Args:
+        pairs: (old, new) tensors; only floating-point ones count.
+    """
     moved, was = 0.0, 0.0
     for old, new in pairs:
         if old.is_floating_point():

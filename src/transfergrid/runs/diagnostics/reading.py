@@ -1,4 +1,4 @@
-"""Passes of a few examples through a backbone, in eval mode, that leave no trace in it."""
+"""Passes a few examples through a backbone in eval mode, without changing it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from transfergrid.sources.backbone import Backbone, evaluating, last_module
 Indices = NDArray[np.int64]
 Pooled = NDArray[np.float64]
 HELD_BYTES = 64 * 2**20
-"""Prepared inputs of a sample are kept for its next pass up to this size."""
+"""Largest size of a sample's prepared inputs that are kept in memory for its next pass."""
 
 
 class Sample:
-    """A few examples of a part, drawn without regard to anything but how many there are.
+    """A few examples of a part, drawn by their number alone.
 
     Args:
-        read: returns them prepared.
-        view: these examples and no others.
+        read: returns the prepared inputs of examples, given their indices.
+        view: a view of these examples only.
     """
 
     def __init__(self, read: Callable[[Indices], Inputs], view: View) -> None:
@@ -41,12 +41,12 @@ class Sample:
 
     @classmethod
     def of_view(cls, view: View, rows: Indices) -> Sample:
-        """Return these rows of a view."""
+        """Return a sample of these rows of a view."""
         return cls(view.prepared.rows, view.part(rows))
 
     @classmethod
     def of_few(cls, view: View) -> Sample:
-        """Return all of a view of a few among many examples; the others are not read."""
+        """Return a sample of a whole view of few examples; the split's others are not read."""
         examples, preprocess = view.prepared.examples, view.prepared.preprocess
         return cls(lambda rows: prepared(preprocess, examples, rows), view)
 
@@ -54,13 +54,13 @@ class Sample:
         return len(self.indices)
 
     def part(self, rows: Indices) -> Sample:
-        """Return some of them."""
+        """Return a sample of some of these examples."""
         return Sample(self._read, self.view.part(rows))
 
     def batches(self, size: int) -> Iterator[Inputs]:
         """Yield the examples as inputs, in order, not augmented."""
         every = np.arange(len(self), dtype=np.int64)
-        for rows in np.array_split(every, -(-len(self) // size)):  # none of one example
+        for rows in np.array_split(every, -(-len(self) // size)):  # no batch of one example
             yield self.preprocess.finish(self._prepared(rows), "none", None)
 
     def _prepared(self, rows: Indices) -> Inputs:
@@ -75,7 +75,7 @@ class Sample:
 def spread(n: int, most: int) -> Indices:
     """Return at most `most` of `n` rows, in order, always the same ones.
 
-    Drawn at random, for every tenth example of a split may be of one class.
+    They are drawn at random: with evenly spaced rows all might be of one class.
     """
     if n <= most:
         return np.arange(n, dtype=np.int64)
@@ -85,14 +85,14 @@ def spread(n: int, most: int) -> Indices:
 
 @dataclass
 class Seen:
-    """What a backbone made of a sample."""
+    """What a pass of a sample through a backbone gave."""
 
     embeddings: Pooled
     blocks: list[Pooled | None] = field(default_factory=list)
-    """Outputs of the coarse blocks, means over places or tokens, (n, channels) each."""
+    """Outputs of the coarse blocks, means over positions or tokens, (n, channels) each."""
     statistics: Statistics | None = None
     watched: int = 0
-    """Examples that the statistics are of."""
+    """How many examples the statistics are of."""
 
 
 def look(
@@ -107,13 +107,13 @@ def look(
     """Embed a sample; modes, device and buffers are afterwards as before.
 
     Args:
-        backbone: in whatever mode; it is used in eval mode.
-        sample: what to embed.
-        batch: examples at a time.
-        device: to run on.
-        blocks: keep the outputs of its blocks too.
-        statistics: compare what reaches BatchNorm layers with what they expect.
-        renormalised: let BatchNorm use each batch's own statistics.
+        backbone: in any mode; it is used in eval mode.
+        sample: the examples to embed.
+        batch: batch size.
+        device: where to run.
+        blocks: whether to keep the outputs of its coarse blocks too.
+        statistics: whether to compare the inputs of BatchNorm layers with running statistics.
+        renormalised: whether BatchNorm uses each batch's own statistics.
     """
     outputs, norms = Outputs(backbone) if blocks else None, Moments(backbone)
     with ExitStack() as stack:
@@ -133,19 +133,19 @@ def look(
 
 
 def embed(backbone: Backbone, inputs: Inputs, device: torch.device) -> Pooled:
-    """Return the embeddings of a batch (n, dim); raises `ValueError` where one is not finite."""
+    """Return the embeddings of a batch (n, dim); raise `ValueError` if one is not finite."""
     return finite(as_array(backbone.embed(as_precise(moved(inputs, device), backbone))))
 
 
 def finite(embeddings: Pooled) -> Pooled:
-    """Return embeddings as they are; raises `ValueError` where one is not finite."""
+    """Return embeddings as they are; raise `ValueError` if one is not finite."""
     if not np.isfinite(embeddings).all():
         raise ValueError("the embeddings are not finite")
     return embeddings
 
 
 def as_array(tensor: Tensor) -> Pooled:
-    """Return a tensor in NumPy's memory, as float64."""
+    """Return a tensor as a float64 NumPy array."""
     return np.asarray(tensor.detach().float().cpu().numpy(), dtype=np.float64)
 
 
@@ -168,7 +168,7 @@ def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 class Outputs:
-    """Catches what each coarse block gives out, where one module ends it."""
+    """Records the output of each coarse block that ends with one module."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.modules = [last_module(backbone, block) for block in backbone.blocks("coarse")]
@@ -176,7 +176,7 @@ class Outputs:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Listen while inside."""
+        """Record outputs inside the block."""
         handles = [
             module.register_forward_hook(self._catch(place))
             for place, module in enumerate(self.modules)
@@ -197,7 +197,7 @@ class Outputs:
         return hook
 
     def pooled(self) -> list[Pooled | None]:
-        """Return the outputs, (n, channels) each; None where none could be caught."""
+        """Return the outputs, (n, channels) each; None for a block without a recorded output."""
         return [_joined(parts) for parts in self.caught]
 
 
@@ -208,15 +208,15 @@ def _joined(parts: list[Pooled]) -> Pooled | None:
 
 
 def pooled(output: Tensor) -> Tensor:
-    """Return (batch, channels): the mean over places of a map, or over tokens of a sequence."""
-    if output.ndim == 4:  # channels come last in some transformers of images
+    """Return (batch, channels): the mean over positions of a map, or over tokens of a sequence."""
+    if output.ndim == 4:  # some image transformers have the channels last
         last = output.shape[1] == output.shape[2] != output.shape[3]
         return output.mean(dim=(1, 2) if last else (2, 3))
     return output.mean(dim=tuple(range(1, output.ndim - 1))) if output.ndim > 2 else output
 
 
 class Moments:
-    """Means and variances of what reaches BatchNorm layers, channel by channel."""
+    """Means and variances of the inputs of BatchNorm layers, per channel."""
 
     def __init__(self, backbone: nn.Module) -> None:
         self.layers = {
@@ -230,7 +230,7 @@ class Moments:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Listen while inside."""
+        """Record the moments of the layers' inputs inside the block."""
         handles = [
             layer.register_forward_pre_hook(self._catch(name))
             for name, layer in self.layers.items()
@@ -242,10 +242,10 @@ class Moments:
                 handle.remove()
 
     def of_each(self, embed: Callable[[], object]) -> Tensor:
-        """Return means and mean squares of what reaches each layer in a pass, (n, 2 channels).
+        """Return each example's means and mean squares of the layers' inputs in one pass.
 
-        They are those of each example by itself, layer by layer; NaN of a layer that nothing
-        reaches. Raises `ValueError` where one is reached more than once.
+        The result is (n, 2 * channels of all layers), layer by layer; NaN for a layer that is not
+        called. Raises `ValueError` if a layer is called more than once.
         """
         caught: dict[str, Tensor] = {}
 
@@ -267,7 +267,7 @@ class Moments:
         return torch.cat([caught[name] for name in self.layers], dim=1)
 
     def take(self, each: Tensor) -> None:
-        """Take over what `of_each` told of some examples, (n, 2 channels)."""
+        """Set the moments to the mean over examples of what `of_each` returned."""
         widths = [2 * layer.num_features for layer in self.layers.values()]
         for name, part in zip(self.layers, torch.split(each.mean(dim=0), widths), strict=True):
             if not part.isnan().any():
@@ -276,7 +276,7 @@ class Moments:
 
     @contextmanager
     def by_batch(self) -> Iterator[None]:
-        """Let the layers normalise by the batch at hand, which they do not record."""
+        """Let the layers normalise by batch statistics, without updating running statistics."""
         for layer in self.layers.values():
             layer.training, layer.track_running_stats = True, False
         try:
@@ -298,7 +298,7 @@ class Moments:
         return hook
 
     def summary(self) -> Statistics | None:
-        """Compare them with the running statistics; None without such layers."""
+        """Compare the recorded moments with the running statistics; None if there are none."""
         found = {name: self._mismatch(name) for name in self.sums}
         if not found:
             return None
@@ -330,5 +330,5 @@ def _first_input(catch: Callable[[Tensor], None], layer: nn.Module, inputs: Any)
 
 
 def brief(value: float) -> float:
-    """Return a number to four significant digits: a record is no place for more."""
+    """Return a number rounded to four significant digits, for the record."""
     return float(f"{value:.4g}")

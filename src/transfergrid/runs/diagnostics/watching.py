@@ -1,7 +1,7 @@
-"""Looks at what a cell is like before its training and after, without touching anything of it.
+"""Diagnostics of a cell: looks at it before and after training, without changing anything.
 
-Costs a few forward passes of a few examples. Nothing here chooses anything, reads the test split,
-draws from a global random state or stops a cell: what cannot be had is left out with the reason.
+They cost a few forward passes of a few examples. Nothing here chooses anything, reads the test
+split, changes a global random state or stops a cell: what fails is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from transfergrid.runs.standing import standing
 from transfergrid.sources.backbone import Backbone
 
 FEWEST, MOST = 64, 256
-"""Examples of each part that are looked at."""
+"""Least and greatest number of examples of each part that are looked at."""
 NOT_ASKED = "trainer.diagnostics=none"
 """Why nothing was looked at."""
 SHARE = 0.02
-"""Of the examples that training passes through the backbone: so many of each part."""
+"""Examples of each part, as a share of those that training passes through the backbone."""
 LARGEST_RANDOM = 50_000_000
-"""Parameters up to which a second model, with random weights, is made for comparison."""
+"""Most parameters of a backbone of which a second one, with random weights, is made to compare."""
 
 T = TypeVar("T")
 
@@ -55,17 +55,17 @@ T = TypeVar("T")
 class Watch:
     """Looks at a cell twice: `begin` before it learns, `end` after it was scored.
 
-    This one looks at all there is, at the price of many passes.
+    This class looks at everything, at the price of many passes.
 
     Args:
-        setup: of the cell.
-        source: the cell's config of its source; None where it has none.
-        machine: what the cell runs on.
+        setup: the cell's parts.
+        source: config of the cell's source; None if it has none.
+        machine: where the cell runs.
         scored: the training examples that are scored after training, in that order.
     """
 
     fewest: ClassVar[int] = FEWEST
-    """Examples of each part that are looked at at least, if there are as many."""
+    """Least number of examples of each part that are looked at, if it has so many."""
 
     def __init__(
         self, setup: Setup, source: Config | None, machine: Machine, scored: View | None
@@ -87,7 +87,7 @@ class Watch:
             self._try("before", self._begin)
 
     def end(self, fitted: Fit, outcome: Outcome) -> Diagnostics:
-        """Look at the backbone as it was tested; return what was found."""
+        """Look at the backbone as it was tested; return the diagnostics."""
         extent, most = self.machine.diagnostics, self.looks.most
         found = Diagnostics(extent=extent, examples=most, skipped=self.skipped)
         with untouched_randomness():
@@ -111,12 +111,12 @@ class Watch:
             )
 
     def _try(self, name: str, find: Callable[[], T]) -> T | None:
-        """Return what is found; a diagnostic that fails must not fail the cell."""
+        """Return what `find` returns; if it raises, note why: it must not fail the cell."""
         try:
             return find()
         except Nothing as reason:
             self.skipped[name] = str(reason)
-        except Exception as error:  # of a user's own backbone or domain: anything
+        except Exception as error:  # a user's own backbone or domain may raise anything
             lines = str(error).splitlines()
             self.skipped[name] = f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
         return None
@@ -158,7 +158,7 @@ class Watch:
         every = np.arange(len(rows), dtype=np.int64)
         seen = next((v for v in (data.train, data.unlabelled, data.validation) if v), None)
         self.samples["target"] = (
-            Sample.of_view(View(seen.prepared, rows), every)  # prepared for them anyway
+            Sample.of_view(View(seen.prepared, rows), every)  # these inputs are prepared anyway
             if seen is not None
             else Sample.of_few(self.setup.target.view("pool", self.setup.preprocess, rows))
         )
@@ -168,7 +168,7 @@ class Watch:
         self.samples[name], self.looks.labels[name] = Sample.of_view(view, rows), view.labels[rows]
 
     def _draw_source(self) -> None:
-        """Take examples of the source's own domain, where its knowledge can be lost."""
+        """Draw examples of the source's domain, if the cell trains on it or may forget it."""
         needs, domain = self.setup.strategy.needs, (self.source or {}).get("domain")
         if self.setup.data.source:
             self._draw("source", self.setup.data.source[0])
@@ -189,7 +189,7 @@ class Watch:
         return any(p.requires_grad for p in self.backbone.parameters())
 
     def _state(self, backbone: Backbone) -> dict[str, Tensor]:
-        """Return copies, on the CPU, of what training can change: the rest needs none."""
+        """Return copies, on the CPU, of the backbone's and the head's tensors that can change."""
         learning = {k: p for k, p in backbone.named_parameters() if p.requires_grad}
         head = getattr(self.setup.strategy, "head", None)
         own = head.state_dict() if isinstance(head, nn.Module) else {}
@@ -209,17 +209,17 @@ class Watch:
         )
 
     def _starts_from_source(self) -> bool:
-        """Whether the weights are anything but random, or may be."""
+        """Return whether the backbone starts from a source's weights, which may not be random."""
         needs = self.setup.strategy.needs
         return needs.source != "architecture" and not needs.teacher and bool(self.source)
 
     def _look_renormalised(self) -> None:
-        """Embed the training examples as if BatchNorm had been told of the target."""
+        """Embed the training examples with BatchNorm by batch statistics, if it has BatchNorm."""
         if self.looks.before["target"].statistics is not None:
             self.looks.renormalised = self._embedded(self.backbone)
 
     def _look_at_random(self) -> None:
-        """Embed the training examples with random weights, by the same architecture."""
+        """Embed the training examples by the same architecture with random weights."""
         if sum(p.numel() for p in self.backbone.parameters()) > LARGEST_RANDOM:
             raise Nothing(f"more than {LARGEST_RANDOM} parameters")
         seed_torch(0)
@@ -233,7 +233,7 @@ class Watch:
     # After --------------------------------------------------------------------------------------
 
     def _look_again(self, outcome: Outcome) -> None:
-        """Look again; a backbone that did not change is not looked at twice."""
+        """Look again after training; reuse the first look if the backbone did not change."""
         before = self.looks.before if self._is_unchanged() else {}
         self.looks.after = {
             name: before[name] if name in before else self._look(name, sample)
@@ -248,7 +248,7 @@ class Watch:
         )
 
     def _predicted(self) -> NDArray[np.int64] | None:
-        """Return how many of the target sample the strategy takes for each class."""
+        """Return how many examples of the target sample are predicted as each class."""
         strategy, view = self.setup.strategy, self.samples["target"].view
         still = standing(strategy, strategy.all_phases(), self.machine, [view])
         outputs = as_array(said(strategy, strategy.predict, view, self.machine, standing=still))
@@ -257,7 +257,7 @@ class Watch:
 
 @contextmanager
 def untouched_randomness() -> Iterator[None]:
-    """Leave every global random state as it is found."""
+    """Restore all global random states after the block."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     used = torch.cuda.device_count() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
     try:

@@ -1,4 +1,4 @@
-"""A grid's cells from the first to the last: their parts checked, each run, an outcome told."""
+"""Runs the cells of a grid: checks their parts, runs each, returns the outcome."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from transfergrid.runs.planning.plan import left_of
 
 @dataclass(frozen=True)
 class Checked:
-    """What building the parts of a grid's cells has shown.
+    """The result of building the parts of a grid's cells.
 
     Attributes:
-        sizes: bytes that some cells would keep, by identity.
-        impossible: why some cells cannot be, by identity; they are not run.
+        sizes: bytes of weights that some cells would keep, by identity.
+        impossible: why some cells are impossible, by identity; they are not run.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -34,15 +34,15 @@ class Checked:
 
 @contextmanager
 def begun(ledger: Ledger, settings: Settings, cells: int) -> Iterator[Pool]:
-    """Yield the workers of a grid, who end with it.
+    """Yield the workers of a grid, and end them with the block.
 
-    Where nothing was ever done they begin now and not when the grid is planned: what they import
-    takes longer than the plan.
+    With a new ledger the workers start now, before the grid is planned: their imports take longer
+    than planning.
 
     Args:
-        ledger: where records will go.
-        settings: how to run.
-        cells: how many there will be at least, if none turns out to be impossible.
+        ledger: where records are written.
+        settings: how cells are run.
+        cells: the least number of cells there will be, if none turns out to be impossible.
     """
     pool = Pool(ledger, settings)
     with interrupts.on_the_spot(pool.drop):
@@ -66,18 +66,18 @@ def run_grid(
     more: Callable[[], Sequence[Cell]] | None = None,
     coming: int = 0,
 ) -> Outcome:
-    """Run cells in their order, several at once; a failing cell stops no other.
+    """Run cells in their order, several at once; a failing cell does not stop the others.
 
     Args:
-        cells: what is left to do.
+        cells: the cells that are left to run.
         pool: the workers.
         done: how many cells of the grid were done before.
-        checked: called once all parts were built, and before any cell is run.
+        checked: called once all parts have been built, before any cell runs.
         keeper: decides whose weights are kept; None keeps none.
-        labels: what progress calls cells, by identity, where that is not their label.
-        ended: is told of each cell that is done or failed, and of how many seconds are foreseen.
-        more: gives further cells whenever no others wait; for workers of this process alone.
-        coming: how many these will be in all, about.
+        labels: labels of cells in the progress display, by identity, where not their own.
+        ended: called with each cell that is done or failed, and the forecast of seconds left.
+        more: returns further cells whenever none wait; only for this process's own workers.
+        coming: about how many further cells there will be in all.
 
     Raises:
         BadInputError: a part cannot be built as it was asked for; nothing was run.
@@ -111,7 +111,7 @@ def run_grid(
 
 
 def run_here(cell: Cell, ledger: Ledger, settings: Settings, keeper: Keeper | None = None) -> None:
-    """Run one cell in this process, so that a debugger works; errors are raised as they are."""
+    """Run one cell in this process, so that a debugger works; its errors are not caught."""
     from transfergrid.runs.launching.worker import run
 
     keep = keeper.order(cell) if keeper else None

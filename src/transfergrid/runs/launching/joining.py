@@ -1,11 +1,11 @@
-"""A worker loop: it takes cells of a queue, as long as there are any that nobody else runs.
+"""A worker loop: it takes cells of a queue as long as there are any that no other loop runs.
 
     python -m transfergrid.runs.launching.joining results/launches/ID
 
-Any number of these, on any machines that share the folder of results, run each cell once between
-them: who runs which is told by claims (`ledgers.claims`). One may join or die at any time. It ends
-where every cell is done or has failed, and also where others have run all that is left for so long
-that they will end it.
+Any number of loops, on any machines that share the folder of results, together run each cell once:
+claims (`ledgers.claims`) say who runs which. A loop may join or die at any time. It ends when every
+cell is done or has failed, or when other loops have run all remaining cells for `PATIENCE` leases
+without one of them dying.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from transfergrid.runs.launching.queue import Queue
 from transfergrid.runs.launching.settings import Settings
 
 BEATS = 6
-"""Signs of life in a lease."""
+"""Signs of life (heartbeats) per lease."""
 PATIENCE = 2.0
-"""Leases for which to wait that somebody dies, where others run all that is left."""
+"""Leases to wait, while others run all remaining cells, for one of them to die."""
 INTERRUPTED = 130
 PROGRAM = ("-P", "-m", "transfergrid.runs.launching.joining")
 
 
 def join(queue: Queue, cells: int | None = None, threads: int | None = None) -> int:
-    """Run cells of a queue; return the exit code, 130 where this process was asked to go.
+    """Run cells of a queue; return the exit code, 130 if this process was asked to end.
 
     Args:
-        queue: of the grid.
-        cells: how many at a time; None: as `trainer.workers` says, one where it says auto.
-        threads: of each; None: as `trainer.threads` says.
+        queue: the grid's queue.
+        cells: how many cells at a time; None: `trainer.workers`, or one if that is auto.
+        threads: CPU threads per cell, if `trainer.threads` is auto; None: `trainer.threads`.
     """
     told = dict(queue.trainer)
     asked = 1 if told["workers"] == "auto" else told["workers"]
@@ -66,7 +66,7 @@ def join(queue: Queue, cells: int | None = None, threads: int | None = None) -> 
 
 
 def command(queue: Queue, threads: int | None = None, *options: str) -> list[str]:
-    """Return the command of a loop, for this Python and whom this process trusts."""
+    """Return the command line of a loop, for this Python and the modules this process trusts."""
     words = [sys.executable, *PROGRAM, str(queue.folder)]
     words += [] if threads is None else ["--threads", str(threads)]
     return [*words, *options, *(word for name in trust.allowed() for word in ("--allow", name))]
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
             trust.allow(name)
         stopping.interrupt_on(
             signal.SIGTERM, signal.SIGUSR2
-        )  # the second is what submitit has Slurm send
+        )  # submitit has Slurm send the second one ahead of a job's end
         if chosen.with_parent:
             orphans.end_with_parent()
         return join(Queue.read(chosen.queue), chosen.cells, chosen.threads)

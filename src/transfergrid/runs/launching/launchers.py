@@ -1,7 +1,7 @@
-"""What `hydra/launcher=...` may be, and what each takes: plain values, no engine is imported here.
+"""The launchers of `hydra/launcher=...` and their options: plain values, no engine is imported.
 
-All but `local` start worker loops (`joining`), which take cells from a queue that lies with the
-results. A launcher says how such loops are started and watched, and nothing else.
+All but `local` start worker loops (`joining`), which take cells from a queue in the folder of
+results. A launcher only says how such loops are started and watched.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class Launcher:
     """How workers are started.
 
     Args:
-        lease: seconds without a sign of life after which a worker is dead, and its cell another's.
-        detach: whether to return as soon as workers are started, and not when the grid has ended.
+        lease: seconds without a sign of life after which a worker is dead, and its cell is free.
+        detach: whether to return once workers are started, not when the grid has ended.
     """
 
     kind: ClassVar[str]
     is_local: ClassVar[bool] = False
     engine: ClassVar[str | None] = None
-    """The package that it needs, which an extra of its own name installs."""
+    """The package that it needs; the extra of the launcher's name (`kind`) installs it."""
 
     lease: Lease = LEASE
     detach: bool = False
 
     def check(self) -> None:
-        """Raise `BadInputError` where its engine is missing, or it cannot do what it is to do."""
+        """Raise `BadInputError` if its engine is missing, or an option is impossible here."""
         if self.engine is not None and find_spec(self.engine) is None:
             raise BadInputError(
                 f"hydra/launcher={self.kind} needs {self.engine}: "
@@ -56,11 +56,11 @@ class Launcher:
         """Return how many loops are started.
 
         Args:
-            cores: of this machine that this process may use.
-            gpus: of this machine, by number.
+            cores: CPU cores of this machine that this process may use.
+            gpus: numbers of this machine's GPUs.
 
         Raises:
-            BadInputError: so many cannot be.
+            BadInputError: there is no room for as many as were asked for.
         """
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class Local(Launcher):
     is_local: ClassVar[bool] = True
 
     def check(self) -> None:
-        """Refuse to go away: the workers go with the grid."""
+        """Raise `BadInputError` if it is to detach: its workers end with the grid."""
         if self.detach:
             raise BadInputError(
                 "hydra/launcher=local runs cells as long as the command does: --detach is for "
@@ -81,18 +81,18 @@ class Local(Launcher):
             )
 
     def count(self, cores: int, gpus: Sequence[str]) -> int:
-        """Return that there are no loops."""
+        """Return 0: it starts no loops."""
         return 0
 
 
 @dataclass(frozen=True)
 class Workers(Launcher):
-    """Loops on this machine, each a process that goes on without the others.
+    """Loops on this machine, each a process that does not depend on the others.
 
     Args:
-        n: how many; auto: as many as the GPUs hold, else one for each core.
-        gpus_per_worker: GPUs that each may use; a part, such as 0.25, puts several on one. Where
-            there is no GPU, or `trainer.accelerator=cpu`, it means nothing.
+        n: how many loops; auto: as many as fit on the GPUs, without GPUs one per core.
+        gpus_per_worker: GPUs that each may use; a part, such as 0.25, puts several on one. It has
+            no effect without a GPU, or with `trainer.accelerator=cpu`.
     """
 
     kind: ClassVar[str] = "workers"
@@ -101,14 +101,14 @@ class Workers(Launcher):
     gpus_per_worker: Gpus = 1.0
 
     def check(self) -> None:
-        """Raise `BadInputError` where a worker would have one GPU and a part of another."""
+        """Raise `BadInputError` if a worker would have one GPU and a part of another."""
         _check_whole(self.gpus_per_worker)
 
     def count(self, cores: int, gpus: Sequence[str]) -> int:
-        """Return as many as were asked for, or as there are slots.
+        """Return `n`, or for "auto" the number of slots.
 
         Raises:
-            BadInputError: they would take more GPUs than there are.
+            BadInputError: that many would take more GPUs than there are.
         """
         slots = self._slots(gpus) if gpus else cores
         asked = slots if self.n == "auto" else self.n
@@ -125,7 +125,7 @@ class Workers(Launcher):
         return len(gpus) * math.floor(1 / self.gpus_per_worker + 1e-9)
 
     def visible(self, number: int, gpus: Sequence[str]) -> str:
-        """Return what a loop's CUDA_VISIBLE_DEVICES is to say."""
+        """Return a loop's CUDA_VISIBLE_DEVICES."""
         if not gpus:
             return ""
         if self.gpus_per_worker < 1:
@@ -139,13 +139,13 @@ class Slurm(Launcher):
     """Loops as jobs of one Slurm array, submitted by submitit.
 
     Args:
-        n: jobs.
-        cpus_per_worker: cores of each.
-        gpus_per_worker: GPUs of each; `trainer.workers` cells share them at a time.
-        partition: of the cluster; None: its default one.
-        minutes: after which a job ends; its cell goes on in another one from its last checkpoint.
-        memory: of a job, such as 16GB; None: the cluster's default.
-        setup: lines of shell to run first, such as `module load cuda`.
+        n: number of jobs.
+        cpus_per_worker: cores of each job.
+        gpus_per_worker: GPUs of each job; `trainer.workers` cells share them at a time.
+        partition: partition of the cluster; None: its default.
+        minutes: time limit of a job; its cell goes on in another job from its last checkpoint.
+        memory: memory of a job, such as 16GB; None: the cluster's default.
+        setup: shell lines to run first, such as `module load cuda`.
         more: other parameters of sbatch, as in {account: mine, constraint: a100}.
     """
 
@@ -162,7 +162,7 @@ class Slurm(Launcher):
     more: Options = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise `BadInputError` where submitit or Slurm is missing."""
+        """Raise `BadInputError` if submitit or Slurm is missing."""
         super().check()
         if shutil.which("sbatch") is None:
             raise BadInputError(
@@ -179,11 +179,11 @@ class Ray(Launcher):
     """Loops as tasks of a Ray cluster.
 
     Args:
-        address: of the cluster, host:port; auto: the one that runs here; local: one that is begun
-            on this machine and ends with the grid.
-        n: tasks.
-        cpus_per_worker: cores of each.
-        gpus_per_worker: GPUs of each; a part, such as 0.25, puts several on one.
+        address: host:port of the cluster; auto: the one that runs here; local: a new one on this
+            machine, which ends with the grid.
+        n: number of tasks.
+        cpus_per_worker: cores of each task.
+        gpus_per_worker: GPUs of each task; a part, such as 0.25, puts several on one.
     """
 
     kind: ClassVar[str] = "ray"
@@ -195,7 +195,7 @@ class Ray(Launcher):
     gpus_per_worker: Annotated[float, Ge(0)] = 0.0
 
     def check(self) -> None:
-        """Raise `BadInputError` where Ray is missing, or its tasks would end with this process."""
+        """Raise `BadInputError` if Ray is missing, or if it is to detach."""
         super().check()
         _check_whole(self.gpus_per_worker)
         if self.detach:
@@ -213,14 +213,14 @@ KINDS: Mapping[str, type[Launcher]] = {cls.kind: cls for cls in (Local, Workers,
 
 
 def read(told: Config, name: str | None = None) -> Launcher:
-    """Return the launcher that a config describes, and make sure that it can be had.
+    """Return the launcher that a config describes, after checking that it works here.
 
     Args:
-        told: what stands under `hydra.launcher`.
-        name: by which it was chosen.
+        told: the config under `hydra.launcher`.
+        name: the name by which it was chosen.
 
     Raises:
-        BadInputError: it is another program's, takes no such key or value, or cannot be had here.
+        BadInputError: it is not one of ours, takes no such key or value, or does not work here.
     """
     if told.get("_target_") != STUB:
         raise BadInputError(

@@ -1,4 +1,4 @@
-"""From a planned grid to worker loops: the queue is written, loops are started and watched."""
+"""From a planned grid to worker loops: writes the queue, starts the loops and watches them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from transfergrid.runs.launching.watching import Loops, Watch
 
 
 def launch(cells: Sequence[Cell], pool: Pool) -> None:
-    """Let worker loops run these cells, and wait for them unless they are to be left alone.
+    """Let worker loops run these cells, and wait for them unless the launcher detaches.
 
     Args:
-        cells: that are not done, in their order.
-        pool: of the process that planned them; what comes of them is counted in it.
+        cells: the cells that are not done, in their order.
+        pool: the pool of the process that planned them; it counts how the cells end.
 
     Raises:
-        BadInputError: loops cannot be started, or end without that a cell does.
+        BadInputError: loops cannot be started, or end one after another without any cell ending.
     """
-    pool.stop()  # it has checked all parts, and runs nothing
+    pool.stop()  # its worker was only needed to check the parts
     if not cells:
         return
     launcher = pool.settings.launcher
@@ -52,7 +52,7 @@ def launch(cells: Sequence[Cell], pool: Pool) -> None:
 
 
 def loops_of(queue: Queue, count: int, settings: Settings) -> Loops:
-    """Return what starts worker loops."""
+    """Return the launcher's object that starts and stops worker loops for this queue."""
     launcher = settings.launcher
     if isinstance(launcher, Workers):
         from transfergrid.runs.launching.loops_here import LoopsHere

@@ -1,4 +1,4 @@
-"""Worker loops on this machine: a process each, with its part of the GPUs."""
+"""Worker loops on this machine: a process each, with its share of the GPUs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from transfergrid.runs.launching.queue import Queue
 from transfergrid.runs.launching.settings import cores_here
 
 AFTER = 5.0
-"""Seconds more than a loop's own workers have to put down what they have."""
+"""Seconds that a loop has to end, beyond the `GRACE` of its own workers."""
 
 
 @dataclass
@@ -27,9 +27,9 @@ class LoopsHere:
 
     Args:
         launcher: says which GPUs belong to a slot.
-        queue: what they run.
-        count: slots.
-        gpus: of this machine, by number.
+        queue: the queue that the loops run.
+        count: number of slots.
+        gpus: numbers of this machine's GPUs.
     """
 
     launcher: Workers
@@ -81,30 +81,30 @@ class LoopsHere:
                 self._deaths.append(f"worker {slot} ended with {how}; another one is started")
 
     def alive(self) -> int:
-        """Return how many run."""
+        """Return how many loops run."""
         self._sweep()
         return len(self._slots)
 
     def deaths(self) -> list[str]:
-        """Return a line for each that died since the last look."""
+        """Return a line for each loop that died since the last call."""
         self._sweep()
         told, self._deaths = self._deaths, []
         return told
 
     def last_words(self) -> str:
-        """Return the last line of the one that ended last."""
+        """Return the last line of the loop that ended last."""
         with suppress(OSError, AttributeError):
             lines = self._last.read_text(errors="replace").split("\n")  # type: ignore[union-attr]
             return next(line for line in reversed(lines) if line.strip())
         return "it said nothing"
 
     def stop(self) -> None:
-        """Ask all to put down what they have; end who takes longer than that may take."""
+        """Ask all loops to write their checkpoints and end; kill those that take too long."""
         end = time.monotonic() + processes.GRACE + AFTER
         for process in self._slots.values():
             with suppress(ProcessLookupError):
                 process.terminate()
-        with suppress(KeyboardInterrupt):  # again: it is not waited for
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait
             for process in self._slots.values():
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(max(0.0, end - time.monotonic()))

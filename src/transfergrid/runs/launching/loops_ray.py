@@ -1,4 +1,4 @@
-"""Worker loops as tasks of a Ray cluster, each of which starts a loop and waits for it."""
+"""Worker loops as tasks of a Ray cluster: each task starts a loop and waits for it."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from transfergrid.runs.launching.launchers import Ray
 from transfergrid.runs.launching.queue import Queue
 
 AFTER = 5.0
-"""Seconds more than a loop's own workers have to put down what they have."""
+"""Seconds that a loop has to end, beyond the `GRACE` of its own workers."""
 
 
 @dataclass
 class RayLoops:
-    """Tasks that a Ray cluster places where their cores and GPUs are free.
+    """Tasks that a Ray cluster places where enough cores and GPUs are free.
 
     Args:
-        launcher: says which cluster, and what each may use.
-        queue: what they run.
+        launcher: says which cluster to use, and which resources each task gets.
+        queue: the queue that the loops run.
     """
 
     launcher: Ray
     queue: Queue
     _tasks: dict[Any, Path] = field(default_factory=dict)
-    """The log of each one's loop."""
+    """The log of each task's loop."""
     _deaths: list[str] = field(default_factory=list)
     _number: int = 0
     _last: Path | None = None
 
     def start(self, number: int) -> None:
-        """Hand over so many tasks.
+        """Submit this many tasks.
 
         Raises:
-            BadInputError: there is no such cluster.
+            BadInputError: the cluster cannot be reached.
         """
         ray = self._connected()
         own = self.launcher
@@ -62,7 +62,7 @@ class RayLoops:
         if ray.is_initialized():
             return ray
         if self.launcher.address == "local":
-            os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # of one machine, for one user
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # one machine, one user
         try:
             ray.init(
                 address=self.launcher.address,
@@ -90,25 +90,25 @@ class RayLoops:
                 self._deaths.append(f"{log.stem} ended with exit code {code}")
 
     def alive(self) -> int:
-        """Return how many run, or wait for a place."""
+        """Return how many tasks run, or wait for a place."""
         if self._tasks:
             self._sweep()
         return len(self._tasks)
 
     def deaths(self) -> list[str]:
-        """Return a line for each that died since the last look."""
+        """Return a line for each loop that died since the last call."""
         self.alive()
         told, self._deaths = self._deaths, []
         return told
 
     def last_words(self) -> str:
-        """Return the last line of the one that ended last."""
+        """Return the last line of the loop that ended last."""
         with suppress(OSError, AttributeError, IndexError):
             return self._last.read_text(errors="replace").strip().splitlines()[-1]  # type: ignore[union-attr]
         return f"see {self.queue.folder}"
 
     def stop(self) -> None:
-        """Ask all to put down what they have, wait until they are gone, and leave the cluster."""
+        """Ask all loops to write their checkpoints, wait for their end, and leave the cluster."""
         import ray
 
         if not ray.is_initialized():
@@ -122,7 +122,7 @@ class RayLoops:
 
 
 def _task() -> Any:
-    """Return what a task does; made here, so that Ray sends it whole and imports none of us."""
+    """Return a task's function; nested here, so that Ray pickles it by value, not by import."""
 
     def run(words: Sequence[str], folder: str, path: str, log: str, grace: float) -> int:
         import os
@@ -140,7 +140,7 @@ def _task() -> Any:
             )
         try:
             return loop.wait()
-        except BaseException:  # as Ray cancels it
+        except BaseException:  # Ray cancels a task by raising in it
             loop.terminate()
             return loop.wait(grace)
 

@@ -1,8 +1,8 @@
 """Worker loops as jobs of Slurm arrays, submitted by submitit.
 
-submitit writes a job's function into a file of its own inside the launch's folder, and the job
-reads it there; it is always the same one, which becomes the loop (`_become`). What lives is asked
-of `squeue`, for not every cluster keeps accounts.
+submitit pickles a job's function into a file in the launch's folder, and the job reads it there.
+The function is always `_become`, which replaces the job's process by the loop. The states of jobs
+come from `squeue`, because not every cluster has accounting (`sacct`).
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ ENDS = {
     **dict.fromkeys(("TIMEOUT", "DEADLINE"), "came to the end of its minutes"),
     **dict.fromkeys(("CANCELLED", "PREEMPTED"), "was {}"),
 }
-"""How a job ends that was not to, by Slurm's name of its state."""
+"""How a job ended that should not have, by Slurm's name of its state."""
 ENDED = {*ENDS, "COMPLETED"}
 AFTER = 15.0
-"""Seconds more than a loop's own workers have to put down what they have."""
+"""Seconds that a job has to end, beyond the `GRACE` of its loop's workers."""
 TELLS = ("squeue", "--noheader", "--array", "--states=all", "--format=%i %T", "--jobs")
 
 
 @dataclass
 class SlurmLoops:
-    """Jobs of one array or more.
+    """Jobs of one Slurm array or more.
 
     Args:
-        launcher: says what each may use.
-        queue: what they run.
+        launcher: says which resources each job gets.
+        queue: the queue that the loops run.
     """
 
     launcher: Slurm
     queue: Queue
     _arrays: list[str] = field(default_factory=list)
     _states: dict[str, str] = field(default_factory=dict)
-    """By job, as last told."""
+    """The last known state of each job."""
     _mourned: set[str] = field(default_factory=set)
 
     def start(self, number: int) -> None:
         """Submit an array of so many jobs.
 
         Raises:
-            BadInputError: Slurm does not take it.
+            BadInputError: Slurm rejects it.
         """
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError
@@ -88,12 +88,12 @@ class SlurmLoops:
         }
 
     def alive(self) -> int:
-        """Return how many run or wait."""
+        """Return how many jobs run or wait."""
         self._look()
         return sum(state not in ENDED for state in self._states.values())
 
     def deaths(self) -> list[str]:
-        """Return a line for each that ended since the last look, and was not to."""
+        """Return a line for each job that ended unexpectedly since the last call."""
         self._look()
         new = {j: s for j, s in self._states.items() if s in ENDS and j not in self._mourned}
         self._mourned |= new.keys()
@@ -103,14 +103,14 @@ class SlurmLoops:
         told = [_asked([*TELLS, array]) for array in self._arrays]
         for array, lines in zip(self._arrays, told, strict=True):
             if lines is None:
-                continue  # Slurm does not answer: all is as it was
+                continue  # Slurm does not answer: keep the known states
             states = dict(line.split() for line in lines)
             known = [job for job in self._states if job.startswith(f"{array}_")]
             self._states |= {job: "COMPLETED" for job in known if self._states[job] not in ENDED}
             self._states |= states
 
     def last_words(self) -> str:
-        """Return the last line of the one that said something last."""
+        """Return the last line of the log that was written last."""
         logs = sorted(self.queue.folder.glob("*.out"), key=lambda log: log.stat().st_mtime)
         for log in reversed(logs):
             lines = log.read_text(errors="replace").strip().splitlines()
@@ -119,7 +119,7 @@ class SlurmLoops:
         return f"see {self.queue.folder}"
 
     def stop(self) -> None:
-        """Cancel the jobs that live, and wait until they have put down what they have."""
+        """Cancel all jobs, and wait while they write their checkpoints and end."""
         if not self.alive():
             return
         subprocess.run(["scancel", *self._arrays], check=False, capture_output=True)
@@ -129,7 +129,7 @@ class SlurmLoops:
 
 
 def _asked(words: Sequence[str]) -> list[str] | None:
-    """Return the lines that a command prints; none of a job that is forgotten; None: no answer."""
+    """Return the lines a command prints; empty if Slurm has forgotten the job; None: no answer."""
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode and "Invalid job id" not in done.stderr:
         return None
@@ -137,5 +137,5 @@ def _asked(words: Sequence[str]) -> list[str] | None:
 
 
 def _become(words: Sequence[str], environment: Mapping[str, str] | None = None) -> NoReturn:
-    """Become another program: the job is then the loop itself, which hears Slurm's signals."""
+    """Replace this process by another program: so the loop itself gets Slurm's signals."""
     os.execve(words[0], list(words), {**os.environ, **(environment or {})})

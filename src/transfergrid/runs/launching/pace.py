@@ -1,4 +1,4 @@
-"""How long the rest of a grid will take, told so that it does not jump."""
+"""Forecasts how long the rest of a grid takes, without jumps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from transfergrid.records.cell import Cell
 
 
 class Pace:
-    """Foresees seconds from those that cells of the same strategy took.
+    """Forecasts the seconds of cells from done cells of the same kind (see `kind_of`).
 
-    Of a strategy that no done cell has, the steps it trains for tell, at the seconds a step of the
-    others; until a cell that trains is done there is no forecast, for one from a cheap reference
-    arm, which runs first, would be many times too short.
+    A kind without a done cell is forecast from its training steps, at the mean seconds per step of
+    the other kinds. There is no forecast until a cell that trains is done: cheap reference arms run
+    first, and a forecast from them would be many times too short.
 
     Args:
-        cells: what is left to do.
+        cells: the cells that are left to run.
         workers: how many run side by side.
-        coming: how many cells there will be beside them, of which nothing is known yet.
+        coming: how many further cells there will be, of which nothing is known yet.
     """
 
     def __init__(self, cells: Iterable[Cell], workers: int, coming: int = 0) -> None:
@@ -31,20 +31,20 @@ class Pace:
         self._coming = coming
 
     def expect(self, cells: Iterable[Cell]) -> None:
-        """Count cells that are known from now on, as some of those that were to come."""
+        """Add cells that have become known; each is one cell less to come."""
         for cell in cells:
             self._left[kind_of(cell)] += 1
             self._steps[kind_of(cell)] = steps_of(cell)
             self._coming = max(0, self._coming - 1)
 
     def ended(self, kind: str, seconds: float | None) -> None:
-        """Count a cell of this kind; of a failed one the seconds say nothing."""
+        """Count a cell of this kind as ended; `seconds` is None for one that failed."""
         self._left[kind] -= 1
         if seconds is not None:
             self._took[kind].append(seconds)
 
     def to_go(self) -> float | None:
-        """Return the seconds foreseen; None where nothing can be said yet."""
+        """Return the forecast seconds until all cells have ended; None if there is none yet."""
         left = {kind: count for kind, count in self._left.items() if count > 0}
         each = {kind: self._each(kind) for kind in left}
         if any(seconds is None for seconds in each.values()):
@@ -69,12 +69,12 @@ class Pace:
 
 
 def kind_of(cell: Cell) -> str:
-    """Return what cells that take about as long have in common."""
+    """Return the key that cells share which take about equally long."""
     return f"{cell.names.strategy} {cell.names.architecture} {cell.names.target}"
 
 
 def steps_of(cell: Cell) -> int:
-    """Return about how many steps a cell trains for, its teacher's included; 0 without any."""
+    """Return about how many steps a cell trains for, its teacher's included; 0 without training."""
     steps = int((cell.config["training"] or {}).get("steps", 0))
     steps *= int((cell.config.get("tuning") or {}).get("trials", 1))
     needs = (cell.config["strategy"].get("about") or {}).get("needs") or {}

@@ -1,4 +1,4 @@
-"""Run cells in worker processes on this machine: one a slot, replaced when it dies."""
+"""Runs cells in worker processes on this machine: one per slot, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ from transfergrid.runs.launching.tally import WARNING, Tally
 from transfergrid.runs.launching.worker_process import Worker, new_log
 
 DOING = '{"doing"'
-"""What a line of a worker begins with that is no answer."""
+"""Prefix of a worker's line that reports its stage and is not an answer."""
 GRACE = 20.0
-"""Seconds in which a worker that is stopped may put down what it has."""
+"""Seconds that a worker which is asked to stop has to write its checkpoint."""
 LOOK = 1.0
-"""Seconds after which workers are looked at though they say nothing, and other grids' cells too."""
+"""Seconds between checks of silent workers, and of cells that other grids run."""
 DEADLY = 3
-"""So many who died while they held a cell, and it has failed."""
+"""Deaths of processes that held a cell's claim after which the cell counts as failed."""
 
 
 @dataclass
 class Pool(Tally):
-    """Workers that take cells from a queue, one at a time each."""
+    """Workers that take cells from a queue, each one cell at a time."""
 
     command: ClassVar[tuple[str, ...]] = (
         sys.executable,
@@ -63,17 +63,17 @@ class Pool(Tally):
     """Cells that no worker has yet."""
     seeds: Seeds = field(default_factory=Seeds)
     stages: dict[int, str] = field(default_factory=dict)
-    """What each worker is doing."""
+    """The current stage of each worker, by slot."""
     more: Callable[[], Sequence[Cell]] | None = None
-    """Gives further cells where no others wait; none once there will be no more."""
+    """Returns further cells when none wait; an empty sequence once there are no more."""
     claims: Claims = field(init=False)
-    """The cells that these workers run, and no other grid's."""
+    """Claims of these workers' cells: no other grid runs a claimed cell."""
     elsewhere: dict[str, Cell] = field(default_factory=dict)
     """Cells that another grid's workers run, by identity."""
     begun: Counter[str] = field(default_factory=Counter)
     """How often each cell was given to a worker, by identity."""
     patience: float | None = None
-    """Seconds without a cell to run after which to leave what is left to others; None: never."""
+    """Seconds to wait, with no cell to run, for cells that others run; None: without limit."""
     _looked: float = 0.0
     _at_work: float = field(default_factory=time.monotonic)
 
@@ -81,9 +81,9 @@ class Pool(Tally):
         self.claims = Claims(self.ledger.root)
 
     def begin(self, cells: int) -> None:
-        """Start as many workers as so many cells take, and let them import side by side.
+        """Start the workers for this many cells; they import what they need in parallel.
 
-        The first imports only what it checks parts with, for an answer is waited for.
+        The first worker imports only what checking parts needs: the grid waits for its answer.
         """
         if not self.workers:
             count = self.settings.processes
@@ -94,10 +94,10 @@ class Pool(Tally):
                 self.workers[slot].send({"prepare": "cells" if slot else "check"})
 
     def check(self, cells: Sequence[Cell]) -> dict[str, str]:
-        """Let the first worker build what these cells are made of, before anything is kept.
+        """Let the first worker build the parts of these cells, before anything is written.
 
         Returns:
-            Why some of them cannot be, by identity.
+            Why some of the cells are impossible, by identity.
 
         Raises:
             BadInputError: a part cannot be built as it was asked for.
@@ -120,7 +120,7 @@ class Pool(Tally):
         return {c.id: reasons[pair_of(c)] for c in cells if pair_of(c) in reasons}
 
     def _answer(self, worker: Worker) -> str:
-        """Return a worker's next answer, and show what it says of its doings until then."""
+        """Return a worker's next answer; show the stages that it reports before it."""
         while True:
             for line in worker.answers.lines():
                 if not line.startswith(DOING):
@@ -128,7 +128,7 @@ class Pool(Tally):
                 self.shown.doing(worker.slot, json.loads(line)["doing"])
 
     def _tell(self, slot: int, cell: Cell, doing: str) -> None:
-        """Show what a worker said: another thing that it does, or how far it is with it."""
+        """Show what a worker reported: a new stage, or its progress in the current one."""
         if doing == ALONE:
             self.seeds.are_alone(slot, cell, self.waiting)
             return
@@ -142,7 +142,7 @@ class Pool(Tally):
         self.shown.doing(slot, self.stages[slot], "" if is_stage else doing)
 
     def _note(self, slot: int, cell: Cell, doing: str) -> None:
-        """Write into the cell's claim how far it is, for whoever asks."""
+        """Write the cell's progress into its claim, where `transfergrid status` reads it."""
         worker, far = self.workers.get(slot), how_far(doing)
         if worker is None:
             return
@@ -171,7 +171,7 @@ class Pool(Tally):
         selector.close()
 
     def _wait(self) -> bool:
-        """Return whether a cell waits for a worker, one of those that come later too."""
+        """Return whether a cell waits for a worker; ask for `more` cells if none does."""
         if not self.waiting and self.more is not None:
             cells = self.more()
             self.pace.expect(cells)
@@ -182,7 +182,7 @@ class Pool(Tally):
         return [worker for worker in self.workers.values() if worker.cell is not None]
 
     def _is_tired(self) -> bool:
-        """Return whether to leave what others run to them: they have lived on for long enough."""
+        """Return whether to stop waiting for cells that others run: `patience` has run out."""
         if self._busy():
             self._at_work = time.monotonic()
         idle = time.monotonic() - self._at_work
@@ -207,7 +207,7 @@ class Pool(Tally):
             self._tell(slot, cell, "")
 
     def _is_mine(self, cell: Cell) -> bool:
-        """Return whether this grid is the one to run a cell; else it is kept an eye on."""
+        """Return whether this grid may run a cell; one that another grid runs is watched."""
         if self._has_ended(cell):  # since the grid was planned
             return False
         if not self._is_free(cell):
@@ -215,7 +215,7 @@ class Pool(Tally):
                 self.shown.remark("some cells are being run by another grid: they are not run here")
             self.elsewhere[cell.id] = cell
             return False
-        if self._has_ended(cell):  # since the last look
+        if self._has_ended(cell):  # in the moment before it was claimed
             return False
         if self.tried is not None and (deaths := self.claims.deaths(cell.id)) >= DEADLY:
             self._count(cell, deserted(deaths), "")
@@ -223,9 +223,10 @@ class Pool(Tally):
         return True
 
     def _is_free(self, cell: Cell) -> bool:
-        """Return whether no other grid runs a cell; one that cannot be claimed is run all the same.
+        """Claim a cell; return whether no other grid runs it.
 
-        On a disk that takes nothing it will fail, and others go on.
+        A cell whose claim cannot be written is run all the same: if the disk takes no files the
+        cell will fail, and the grid goes on.
         """
         try:
             return self.claims.take(cell.id)
@@ -234,12 +235,12 @@ class Pool(Tally):
             return True
 
     def _look_after(self, selector: selectors.BaseSelector) -> None:
-        """See which workers are gone without their pipes telling, and what became elsewhere."""
+        """Find workers that died or ran out of time, and cells that ended in other grids."""
         for worker in self._busy():
             if self.settings.cell_timeout and worker.lasted > 60 * self.settings.cell_timeout:
                 self._end(worker, selector)
                 continue
-            # a child that it leaves behind holds the pipe open: its own end is what counts
+            # a child process that it left behind may hold the pipe open: so ask the process itself
             if worker.process.poll() is not None and not _says(worker):
                 selector.unregister(worker.answers)
                 cell, worker.cell = worker.cell, None
@@ -250,7 +251,7 @@ class Pool(Tally):
         for cell in filter(self._has_ended, [*self.elsewhere.values()]):
             del self.elsewhere[cell.id]
         running = self.claims.others(self.elsewhere)
-        for identity in self.elsewhere.keys() - running:  # whoever ran it failed, or is no more
+        for identity in self.elsewhere.keys() - running:  # it failed there, or that process died
             self.waiting.append(self.elsewhere.pop(identity))
 
     def _order(self, cell: Cell, beside: Sequence[Cell] = ()) -> Config:
@@ -301,7 +302,7 @@ class Pool(Tally):
         self._count(cell, answer["reason"], said, answer.get("seconds"))
 
     def _end(self, worker: Worker, selector: selectors.BaseSelector) -> None:
-        """End a worker whose cell takes too long; its log says where it was."""
+        """End a worker whose cell takes too long; its log shows where each thread was."""
         selector.unregister(worker.answers)
         cell, worker.cell = worker.cell, None
         worker.tell_where()
@@ -334,13 +335,13 @@ class Pool(Tally):
         self, cell: Cell, reason: str | None, log: str | None, seconds: float | None = None
     ) -> None:
         super()._count(cell, reason, log, seconds)
-        self.claims.release(cell.id)  # not before what came of it can be seen
+        self.claims.release(cell.id)  # only after the result is visible to other grids
 
     def stop(self) -> None:
-        """End all workers, those with a cell once they have left what they have of it."""
+        """End all workers; those with a cell get `GRACE` seconds to write a checkpoint."""
         busy = [worker for worker in self.workers.values() if worker.cell is not None]
         end = time.monotonic() + GRACE
-        with suppress(KeyboardInterrupt):  # again: it is not waited for
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait
             for worker in busy:
                 worker.ask()
             while time.monotonic() < end and not interrupts.is_impatient():
@@ -353,14 +354,14 @@ class Pool(Tally):
         self.claims.close()
 
     def drop(self) -> None:
-        """End all workers on the spot, whatever they are doing."""
+        """Kill all workers at once, whatever they are doing."""
         for worker in [*self.workers.values()]:
             worker.end()
         self.claims.close()
 
 
 def _says(worker: Worker) -> bool:
-    """Return whether there is something to read of a worker."""
+    """Return whether a worker's pipe has something to read."""
     return bool(select.select([worker.answers], [], [], 0)[0])
 
 

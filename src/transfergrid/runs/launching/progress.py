@@ -1,4 +1,4 @@
-"""How far a grid is: one bar in a terminal, plain lines elsewhere."""
+"""Shows the progress of a grid: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 0.5
 QUIET_SECONDS = 30
-"""After so long without a line one says what goes on."""
+"""Seconds without a line after which the next stage of a worker is printed."""
 
 
 class Progress(Protocol):
-    """Is told of every cell that ends, and of what goes on meanwhile."""
+    """Shows every cell that ends, and what workers do meanwhile."""
 
     def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
-        """Count a cell; `reason` says why it failed, `to_go` how many seconds are foreseen."""
+        """Count a cell; `reason` says why it failed, `to_go` is the forecast of seconds left."""
 
     def doing(self, slot: int, what: str, detail: str = "") -> None:
-        """Say what a worker is doing now, and how far it is with it."""
+        """Show what a worker is doing now, and its progress in that."""
 
     def remark(self, line: str) -> None:
-        """Show a line that is about no one cell."""
+        """Show a line that is not about a single cell."""
 
 
 class Silent:
@@ -53,7 +53,7 @@ class Silent:
 
 
 class _Live(RichProgress):
-    """A bar with a line below it for each worker: what it is doing."""
+    """A bar, and below it a line for each worker that says what it is doing."""
 
     now: dict[int, str]
 
@@ -64,7 +64,7 @@ class _Live(RichProgress):
 
 
 class Bar:
-    """Done, failed, left and time to go on one line, what goes on below it, failures above."""
+    """One line with done, failed, left and time to go; workers' stages below, failures above."""
 
     def __init__(self, rich: _Live, total: int, done: int) -> None:
         self.rich, self.failed, self.left = rich, 0, total - done
@@ -82,7 +82,7 @@ class Bar:
         self.rich.update(self.task, advance=1, failed=self.failed, left=self.left, to_go=told)
 
     def doing(self, slot: int, what: str, detail: str = "") -> None:
-        """Write it below the bar."""
+        """Show it below the bar."""
         self.rich.now[slot] = one_line(f"{detail}, {what}" if detail else what)
 
     def remark(self, line: str) -> None:
@@ -91,7 +91,7 @@ class Bar:
 
 
 class Lines:
-    """One line a cell; before the first one ends, and where long nothing does, what goes on."""
+    """One line per ended cell; stages of workers before the first one and after long silence."""
 
     def __init__(self, total: int, done: int) -> None:
         self.total, self.number, self.none_yet = total, done, True
@@ -99,28 +99,28 @@ class Lines:
         self.at = time.monotonic()
 
     def ended(self, label: str, reason: str | None, to_go: float | None) -> None:
-        """Print the line."""
+        """Print the cell's line."""
         self.number, self.none_yet = self.number + 1, False
         rest = "" if to_go is None or self.number == self.total else f", {roughly(to_go)} to go"
         word = f"failed: {reason}" if reason is not None else "done"
         self.remark(f"[{self.number}/{self.total}{rest}] {label}: {word}")
 
     def doing(self, slot: int, what: str, detail: str = "") -> None:
-        """Print it where else nothing would move."""
+        """Print it if no cell has ended yet, if a source is trained, or after a long silence."""
         is_news = what not in self.told and (self.none_yet or what.startswith(TRAINS_SOURCE))
         if is_news or time.monotonic() - self.at > QUIET_SECONDS:
             self.told.add(what)
             self.remark(f"{what}: {detail}" if detail else what)
 
     def remark(self, line: str) -> None:
-        """Print it."""
+        """Print a line."""
         self.at = time.monotonic()
         say(one_line(line), flush=True)
 
 
 @contextmanager
 def told_if_slow(line: str, after: float = SLOW_SECONDS) -> Iterator[None]:
-    """Print what the block is busy with, should it take longer than so many seconds."""
+    """Print a line if the block takes longer than `after` seconds."""
     timer = threading.Timer(after, print, (line,), {"flush": True})
     timer.daemon = True
     timer.start()

@@ -1,10 +1,10 @@
-"""The queue of a grid: what worker loops run, on any machine that sees the folder of results.
+"""The queue of a grid, which worker loops run on any machine that sees the folder of results.
 
     launches/<id>/queue.json     the cells in their order, and how they are run
-    launches/<id>/*.log, ...     what the loops said
+    launches/<id>/*.log, ...     the output of the loops
 
-It is written once and never changes. Which of its cells are done tells the ledger, which are being
-run the claims; so there is nothing in it that two loops could disagree about.
+It is written once and never changes, so loops cannot race for it. The ledger says which of its
+cells are done, the claims which are being run.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ FOLDER, FILE = "launches", "queue.json"
 
 @dataclass(frozen=True)
 class Queue:
-    """Cells that many run together.
+    """Cells that several worker loops run together.
 
     Args:
-        folder: its own, inside that of the results.
-        cells: in the order in which they are begun.
-        trainer: how, as it was typed: each machine resolves what is `auto` for itself.
+        folder: the queue's own folder, inside that of the results.
+        cells: the cells, in the order in which they are begun.
+        trainer: the trainer's config as typed: each machine resolves `auto` for itself.
         tracking: config of the tracker.
         study: the study's name.
         keep: whose weights are kept.
-        lease: seconds without a sign of life after which who runs a cell is dead.
-        tried: how often cells had failed before, by identity, where that is not 0.
+        lease: seconds without a sign of life after which a process that runs a cell counts as dead.
+        tried: how often cells had failed before the launch, by identity, where that is not 0.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Queue:
         )
 
     def write(self) -> None:
-        """Write it down, whole: equal parts of configs once.
+        """Write the queue atomically; equal parts of configs are stored once.
 
         Raises:
             OSError: the folder takes no files.
@@ -106,11 +106,11 @@ class Queue:
             raise BadInputError(f"{folder / FILE} is damaged") from None
 
     def remove(self) -> None:
-        """Remove it, with what the loops said."""
+        """Remove the queue's folder, with the loops' logs."""
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             self.folder.parent.rmdir()
-        except OSError:  # others are there
+        except OSError:  # other launches are in it
             return
 
 

@@ -1,4 +1,4 @@
-"""Which cell a worker is given next, and which beside it: seeds that it may train side by side."""
+"""Which cell a worker gets next, and with it which other seeds to train side by side."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from transfergrid.runs.planning.plan import place_of
 
 Stacked = bool | Literal["auto"]
 MOST = 10
-"""Seeds that are trained side by side at most: more gain little, and all of them are in memory."""
+"""Most seeds that are trained side by side: more gain little, and all of them are in memory."""
 
 
 AHEAD = 256
-"""So many cells that wait are looked through for one that a worker has everything at hand for."""
+"""Waiting cells that are searched for one whose source and target the worker has open."""
 
 
 @dataclass
 class Seeds:
-    """Hands out cells, and keeps for a worker those that it trained beside another.
+    """Hands out cells, and reserves for a worker the cells that it trains beside another.
 
     Args:
-        asked: `trainer.stacked`; False: each cell alone.
-        workers: how many there are.
+        asked: `trainer.stacked`; False: each cell is trained alone.
+        workers: number of workers.
     """
 
     asked: Stacked = False
     workers: int = 1
     _kept: dict[int, deque[Cell]] = field(default_factory=dict)
-    """By the slot of the worker."""
+    """Reserved cells, by the worker's slot."""
     _last: dict[int, Any] = field(default_factory=dict)
-    """What each worker has open from the cell that it was given last, by slot."""
+    """Source and target that each worker has open from its last cell, by slot."""
     _alone: set[Any] = field(default_factory=set)
-    """Kinds of cells of which a worker said that they are trained one by one."""
+    """Kinds of cells that a worker reported as trained one by one."""
 
     def are_kept(self, slot: int | None = None) -> bool:
-        """Return whether cells are kept for a worker, or for any of them."""
+        """Return whether cells are reserved for a worker; without a slot, for any worker."""
         return bool(self._kept.get(slot) if slot is not None else any(self._kept.values()))
 
     def take(
         self, slot: int, waiting: deque[Cell], may: Callable[[Cell], bool] = lambda cell: True
     ) -> tuple[Cell | None, list[Cell]]:
-        """Return a worker's next cell, and those that it is to train beside it.
+        """Return a worker's next cell (None if there is none) and the cells to train beside it.
 
-        These are taken out of `waiting`, so that no other worker is given them. Cells that `may`
-        says no to are taken out of it as well, and passed over; None where no other is left.
+        All of them are removed from `waiting`, so no other worker gets them. Cells that `may`
+        refuses are removed too, and skipped.
         """
         if kept := self._kept.get(slot):
             return kept.popleft(), []
@@ -64,9 +64,10 @@ class Seeds:
         return cell, beside
 
     def _next(self, slot: int, waiting: deque[Cell]) -> Cell:
-        """Take the next cell in turn, or one of the same place that opens what this worker has.
+        """Take the next cell, or one of the same turn whose source and target the worker has open.
 
-        Places keep their order, and in each of them those that nothing is compared with come first.
+        Places (target and label budget) keep their order, and in each place the cells without a
+        baseline come first.
         """
         last, turn = self._last.get(slot), _turn(waiting[0])
         for place, other in enumerate(islice(waiting, AHEAD)):
@@ -80,7 +81,7 @@ class Seeds:
     def _beside(self, cell: Cell, waiting: deque[Cell]) -> list[Cell]:
         if not self.asked or not _may_be_stacked(cell) or _kind(cell) in self._alone:
             return []
-        fair = -(-(1 + len(waiting)) // self.workers)  # no worker goes idle for it
+        fair = -(-(1 + len(waiting)) // self.workers)  # leave enough cells for the other workers
         found = [other for other in waiting if _alike(other) == _alike(cell)]
         found = found[: min(MOST, fair) - 1]
         chosen = {other.id for other in found}
@@ -90,17 +91,17 @@ class Seeds:
         return found
 
     def are_alone(self, slot: int, cell: Cell, waiting: deque[Cell]) -> None:
-        """Take note that a worker does not train such cells side by side."""
+        """Note that a worker does not train this kind of cell side by side; free its cells."""
         self._alone.add(_kind(cell))
         self.release(slot, waiting)
 
     def release(self, slot: int, waiting: deque[Cell]) -> None:
-        """Give back what is kept for a worker, as next in turn."""
+        """Put a worker's reserved cells back to the front of the waiting ones."""
         waiting.extendleft(reversed(self._kept.pop(slot, deque())))
 
 
 def _opens(cell: Cell) -> Any:
-    """Return what a worker opens for a cell, and has at hand for the next one."""
+    """Return the source and target that a worker opens for a cell and can reuse for the next."""
     return cell.parts.source, cell.parts.target
 
 
@@ -114,10 +115,10 @@ def _may_be_stacked(cell: Cell) -> bool:
 
 
 def _kind(cell: Cell) -> Any:
-    """Return what decides, in a worker, whether cells are trained side by side."""
+    """Return the key by which a worker decides whether cells are trained side by side."""
     return cell.parts
 
 
 def _alike(cell: Cell) -> Any:
-    """Return what cells have in common that differ in their seed alone."""
+    """Return the key that cells share which differ in their seed alone."""
     return cell.parts, cell.labels, cell.protocol

@@ -1,4 +1,4 @@
-"""How cells are run on this machine: nothing here is part of their identity."""
+"""How cells are run on this machine; nothing here is part of a cell's identity."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ TRAINER = {
     "stacked": bool | Literal["auto"],
     "progress": Literal["auto", "bar", "lines"],
 }
-"""What the keys of trainer take."""
+"""The keys of `trainer` and the values that they take."""
 MACHINE = (
     *("accelerator", "loader_workers", "deterministic"),
     *("cache", "diagnostics", "checkpoint_minutes"),
 )
-"""Those that a cell's machine takes as they are."""
+"""Keys of `trainer` that are passed to a cell's `Machine` unchanged."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How cells are run; nothing here is part of their identity.
+    """How cells are run; nothing here is part of a cell's identity.
 
     Args:
         machine: arguments of `runs.machine.Machine`.
         tracking: config of the tracker.
-        workers: that run cells side by side, here or wherever the launcher starts them.
-        gpus: device numbers, shared out among the workers; empty on a CPU.
+        workers: how many workers run cells side by side, here or where the launcher starts them.
+        gpus: device numbers, distributed over the workers; empty on a CPU.
         progress: `bar`, `lines` or `auto`.
         study: the study's name.
         keep: whose weights are kept: `none`, `best` or `all`.
         stacked: whether seeds of a cell are trained side by side; "auto": where it pays.
-        cell_timeout: minutes after which a cell is ended and has failed; None: never.
+        cell_timeout: minutes after which a cell is killed and counts as failed; None: never.
         launcher: how workers are started.
-        trainer: all of this as it was typed, for another machine.
+        trainer: the `trainer` config as typed, for other machines.
     """
 
     machine: Config
@@ -70,11 +70,11 @@ class Settings:
 
     @property
     def devices(self) -> int:
-        """That train one cell together."""
+        """How many devices train one cell together."""
         return int(self.machine.get("devices", 1))
 
     def visible(self, slot: int) -> str:
-        """Return what a worker's CUDA_VISIBLE_DEVICES is to say: its GPUs, none on a CPU."""
+        """Return a worker's CUDA_VISIBLE_DEVICES: its GPUs, empty on a CPU."""
         if not self.gpus:
             return ""
         places = (slot * self.devices + number for number in range(self.devices))
@@ -82,7 +82,7 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """Worker processes that the grid starts by itself; one that checks where it runs none."""
+        """How many worker processes the grid itself starts; with a launcher one, to check parts."""
         return self.workers if self.launcher.is_local else 1
 
     @classmethod
@@ -132,7 +132,7 @@ def _devices(trainer: Config, gpus: tuple[str, ...]) -> int:
     """Return how many devices train a cell together.
 
     Raises:
-        BadInputError: there are not so many, or seeds of several cells are to be trained on them.
+        BadInputError: there are fewer devices, or `trainer.stacked` is asked for too.
     """
     told = trainer.get("devices", 1)
     devices = int(len(gpus) if told == "auto" else told)
@@ -149,14 +149,14 @@ def _devices(trainer: Config, gpus: tuple[str, ...]) -> int:
 
 
 def cores_here() -> int:
-    """Return how many cores of this machine this process may use."""
+    """Return how many CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _gpus() -> tuple[str, ...]:
-    """Return the numbers of the NVIDIA GPUs that may be used, without importing torch."""
+    """Return the numbers of the NVIDIA GPUs that this process may use, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(part for part in visible.split(",") if part not in ("", "-1"))

@@ -1,4 +1,4 @@
-"""What became of a grid's cells: counted, kept, shown, and told to whoever asked."""
+"""Counts the cells of a grid that end: done or failed, shown, and failures kept."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ WARNING = "transfergrid: warning:"
 
 @dataclass
 class Outcome:
-    """What became of a grid's cells."""
+    """How the cells of a grid ended: how many are done, failed, or left."""
 
     done: int = 0
     failed: int = 0
     left: int = 0
     interrupted: bool = False
     detached: bool = False
-    """Whether others run what is left, and nobody waits for them."""
+    """Whether worker loops run the remaining cells and this process does not wait for them."""
 
     @property
     def exit_code(self) -> int:
-        """1 if a cell failed."""
+        """1 if a cell failed, else 0."""
         return 1 if self.failed else 0
 
 
@@ -44,13 +44,13 @@ class Tally:
     warned: set[str] = field(default_factory=set, kw_only=True)
     keeper: Keeper | None = field(default=None, kw_only=True)
     labels: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    """What cells are called, by identity."""
+    """Labels to show instead of cells' own, by identity."""
     pace: Pace = field(default_factory=lambda: Pace((), 1), kw_only=True)
     ended: Callable[[Cell, float | None], None] | None = field(default=None, kw_only=True)
-    """Is told of each cell that is done or failed, and of how many seconds are foreseen."""
+    """Called with each cell that is done or failed, and the forecast of the seconds left."""
     tried: Mapping[str, int] | None = field(default=None, kw_only=True)
-    """How often cells that many run together had failed before, by identity, where that is not 0;
-    None: nobody has them from the same request."""
+    """For a queue that several loops share: how often its cells had failed before it, by identity,
+    where that is not 0. None: no other process runs the same request."""
 
     def _called(self, cell: Cell) -> str:
         return self.labels.get(cell.id, cell.label)
@@ -58,9 +58,9 @@ class Tally:
     def _count(
         self, cell: Cell, reason: str | None, log: str | None, seconds: float | None = None
     ) -> None:
-        """Count a cell that is done, or has failed for a reason.
+        """Count a cell that is done or, with a `reason`, has failed.
 
-        Its log is kept then, unless there is none: another process kept it.
+        The failure and its log are kept; `log` is None if another process has kept them.
         """
         if reason is None:
             self.outcome.done += 1
@@ -77,10 +77,10 @@ class Tally:
             self.ended(cell, to_go)
 
     def _has_ended(self, cell: Cell) -> bool:
-        """Count a cell if others have run it; return whether they have.
+        """Count a cell if another process has ended it; return whether one has.
 
-        One that failed is tried again, unless it is known how often it had failed before: then
-        others have it from the same request.
+        A cell that failed elsewhere counts as ended only in a shared queue (`tried`), and if it has
+        failed since the queue was written; otherwise it is tried again here.
         """
         if self.ledger.is_done(cell.id):
             self._count(cell, None, None)
@@ -92,7 +92,7 @@ class Tally:
         return True
 
     def _keep_failure(self, record: Record, log: str) -> None:
-        """Keep a failed attempt; on a disk that takes nothing the cells go on all the same."""
+        """Keep a failed attempt; if the disk takes no files, warn and go on."""
         try:
             self.ledger.fail(record, log)
         except OSError as error:
@@ -100,7 +100,7 @@ class Tally:
             self._repeat_warnings(line)
 
     def _repeat_warnings(self, said: str) -> None:
-        """Show what a worker warned of, once."""
+        """Show each warning in a worker's output, once in all."""
         for line in said.splitlines():
             if line.startswith(WARNING) and line not in self.warned:
                 self.warned.add(line)

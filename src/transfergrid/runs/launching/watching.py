@@ -1,6 +1,6 @@
-"""Watches the worker loops of a launched grid: counts what they do, and replaces those that die.
+"""Watches the worker loops of a launched grid: counts cells that end, replaces loops that die.
 
-It runs nothing itself and asks no loop: what is done stands in the ledger.
+It runs no cell itself and asks no loop: the ledger shows what is done.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from transfergrid.runs.launching.tally import Tally
 LOOK = 1.0
 """Seconds between two looks at what is done."""
 SHOW = 5.0
-"""Seconds between two looks at who runs what."""
+"""Seconds between two looks at which cells are being run."""
 VAIN = 3
-"""So many loops for each that there should be may end without that any cell does."""
+"""Replacements per wanted loop, without any cell ending, after which the watch gives up."""
 
 
 class Loops(Protocol):
     """Worker loops of one launcher."""
 
     def start(self, number: int) -> None:
-        """Start some more."""
+        """Start this many more loops."""
 
     def alive(self) -> int:
-        """Return how many there are, or wait in a cluster's line."""
+        """Return how many loops run, or wait in the queue of a cluster."""
 
     def deaths(self) -> list[str]:
-        """Return a line for each that ended since the last look, and was not to."""
+        """Return a line for each loop that ended unexpectedly since the last call."""
 
     def last_words(self) -> str:
-        """Return the end of what one said that ended, or where to find it."""
+        """Return the last output of a loop that ended, or where to find it."""
 
     def stop(self) -> None:
-        """Ask all to put down what they have, and wait until they are gone."""
+        """Ask all loops to write their checkpoints and end, and wait for that."""
 
 
 @dataclass
@@ -49,18 +49,18 @@ class Watch(Tally):
 
     loops: Loops
     count: int
-    """Of the loops that there should be."""
+    """How many loops there should be."""
     left: dict[str, Cell] = field(default_factory=dict)
-    """Cells of which nothing has come, by identity."""
+    """Cells that have not ended, by identity."""
     _vain: int = 0
-    """Loops started since the last cell came."""
+    """Loops that were started as replacements since a cell last ended."""
     _shown_at: float = 0.0
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Start loops, and return when each cell is done or failed.
 
         Raises:
-            BadInputError: loops end one after another, and no cell does.
+            BadInputError: loops end one after another without any cell ending.
         """
         self.left = {cell.id: cell for cell in cells}
         arrivals = Arrivals(self.ledger.root)
@@ -80,7 +80,7 @@ class Watch(Tally):
                 self._vain = 0
 
     def _mend(self) -> None:
-        """Start others for loops that have died, or where none is left."""
+        """Replace loops that have died; start new ones if none is left."""
         deaths, alive = self.loops.deaths(), self.loops.alive()
         for line in deaths:
             self.shown.remark(line)

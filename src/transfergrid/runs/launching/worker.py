@@ -50,9 +50,9 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 _shares: dict[str, Share] = {}
-"""What is trained already of cells that are yet to be run, by identity."""
+"""Training already done, side by side, for cells that are yet to be run, by identity."""
 PREPARED = {"check": "transfergrid.runs.checking", "cells": "transfergrid.runs.cell"}
-"""What to import for the orders to come; Lightning, which takes longest, only cells need."""
+"""Modules to import ahead, by kind of order; only cells need Lightning, the slowest import."""
 
 
 def run(
@@ -64,7 +64,7 @@ def run(
     beside: Sequence[Cell] = (),
     stacked: Stacked = False,
 ) -> Record:
-    """Run a cell with a tracker of its own; before it, train it and those beside it together."""
+    """Run a cell with a tracker of its own; first train it side by side with those `beside` it."""
     from transfergrid.runs.cell import run_cell
     from transfergrid.runs.machine import Machine
 
@@ -78,7 +78,7 @@ def run(
 
 
 def obey(order: dict[str, Any]) -> Record:
-    """Run the cell of an order, in which anyone may have written."""
+    """Run the cell of an order; orders are not trusted, anyone may have written them."""
     trust.check(order)
     ledger = Ledger(order.get("results", "results"))
     cell = cell_of(order["cell"])
@@ -88,18 +88,18 @@ def obey(order: dict[str, Any]) -> Record:
 
 
 def _seconds(record: Record) -> float:
-    """Return what a cell took, less the training of its source, which happens once."""
+    """Return the seconds that a cell took, without the training of its source."""
     return record.cost.seconds.total - record.cost.seconds.source
 
 
 @dataclass
 class Checked:
-    """What came of building the parts of cells.
+    """The result of building the parts of cells.
 
     Attributes:
-        reason: what was asked for wrongly, if anything.
-        bytes: that cells would keep, by identity.
-        impossible: why cells cannot be, by identity.
+        reason: the mistake in what was asked for; None if there is none.
+        bytes: how many bytes of weights cells would keep, by identity.
+        impossible: why cells are impossible, by identity.
     """
 
     reason: str | None = None
@@ -108,9 +108,10 @@ class Checked:
 
 
 def check(cells: Sequence[dict[str, Any]]) -> Checked:
-    """Build the parts of cells, and say what came of it.
+    """Build the parts of cells, and return what was found.
 
-    Other errors (a full disk, a bug) are left to the cells, which then fail one by one.
+    Errors that are no mistake of the user (a full disk, a bug) are left to the cells: they then
+    fail one by one.
     """
     found = Checked()
     try:
@@ -118,7 +119,7 @@ def check(cells: Sequence[dict[str, Any]]) -> Checked:
         from transfergrid.runs.checking import check_parts, check_values
 
         told = [cell_of(cell) for cell in cells]
-        for cell in told:  # of all, before the first network is built: a mistake is told sooner
+        for cell in told:  # for all cells first: cheap, so a mistake is found before networks build
             _unless_broken(check_values, cell)
         for cell in told:
             try:
@@ -132,7 +133,7 @@ def check(cells: Sequence[dict[str, Any]]) -> Checked:
 
 
 def _unless_broken(step: Callable[[Cell], Found], cell: Cell) -> Found | None:
-    """Return what a step of checking gives; None where it breaks by no mistake of the user's."""
+    """Return the result of a checking step; None if it fails by no mistake of the user."""
     try:
         return step(cell)
     except BadInputError:
@@ -149,7 +150,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def serve() -> None:
-    """Obey one order a line until input ends; whatever else is printed goes to stderr."""
+    """Obey one order per line until input ends; everything else that is printed goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     orphans.end_with_parent()
@@ -162,20 +163,20 @@ def serve() -> None:
         try:
             order = json.loads(line)
             if "prepare" in order:
-                with suppress(Exception):  # whoever needs it will tell
+                with suppress(Exception):  # the order that needs the module will report it
                     import_module(PREPARED[order["prepare"]])
                 continue
             if "check" in order:
                 found = check(order["check"])
             else:
-                tell("")  # it begins: what was imported before is no part of it
+                tell("")  # the cell begins: imports before this do not count for it
                 seconds = _seconds(obey(order))
         except (Exception, SystemExit) as error:  # a failing cell must not take the worker along
             if isinstance(error, SystemExit) and stopping.is_asked():
                 raise
             traceback.print_exc()
             found.reason = reason_of(error)
-            if isinstance(error, KilledError):  # as if it were this one: the grid knows what to do
+            if isinstance(error, KilledError):  # die of the same signal: the grid handles that
                 sys.stderr.flush()
                 os.kill(os.getpid(), error.signal)
         end_of_cell()
@@ -186,13 +187,13 @@ def serve() -> None:
 
 
 def cell_in(order: dict[str, Any]) -> Cell:
-    """Return the cell of an order or of a record, such as that of a failed attempt.
+    """Return the cell of an order or of a record, such as the record of a failed attempt.
 
-    Its identity is made anew from its parts, under its own protocol, for so were those of the cells
-    that it is compared with: an edited file is another cell.
+    Its identity is computed anew from its parts, so an edited file is another cell. It is computed
+    under the cell's own protocol, as the identities of its baselines were.
 
     Raises:
-        BadInputError: it is none, names what may not be imported, or is of a newer program.
+        BadInputError: it holds no cell, names what may not be imported, or has a newer protocol.
     """
     told = order.get("cell")
     cell = cell_of(order) if told is None else cell_of({"protocol": PROTOCOL, **told})
@@ -201,14 +202,14 @@ def cell_in(order: dict[str, Any]) -> Cell:
             f"a cell of protocol {cell.protocol}, newer than {PROTOCOL}, the last that this "
             "transfergrid knows: upgrade it"
         )
-    trust.check(cell.config)  # all of it, before any of it is imported
+    trust.check(cell.config)  # the whole config, before any of it is imported
     needs = Option("", cell.config["strategy"]).needs
     parts, identity = identity_of(cell.config, needs, cell.protocol)
     return replace(cell, parts=parts, id=identity)
 
 
 def results_of(record: Path) -> Path:
-    """Return the folder of the ledger that a record lies in, else the usual one."""
+    """Return the folder of the ledger that a record lies in; the usual one if it is in none."""
     for folder in record.absolute().parents:
         if folder.name in ("attempts", "cells"):
             return folder.parent
@@ -220,7 +221,7 @@ def run_file(path: str) -> int:
     try:
         order = json.loads(Path(path).read_text())
         cell = cell_in(order)
-        if "config" in order:  # a record: its machine and tracking were of another time
+        if "config" in order:  # a record: it holds neither this machine nor a tracker
             order = {"results": str(results_of(Path(path)))}
         order["cell"] = asdict(cell)
     except BadInputError as error:

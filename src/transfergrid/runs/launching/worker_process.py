@@ -1,4 +1,4 @@
-"""A worker process as the grid sees it: what it is given, what it says, how it ends."""
+"""A worker process as the grid sees it: orders in, answers out, and how it ends."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from transfergrid.records.cell import Cell
 from transfergrid.records.factory import Config
 from transfergrid.records.provenance import now
 
-LOG_TAIL = 200_000  # bytes of a failed cell's output that are kept
+LOG_TAIL = 200_000  # bytes kept of a failed cell's output
 READ_BYTES = 1 << 16
 TELLS = signal.SIGUSR1
-"""What a worker answers with where it is."""
+"""Signal on which a worker writes the stack of each thread into its log."""
 
 
 def new_log() -> IO[bytes]:
-    """Return a file for what a worker prints, of no name that could be left behind."""
+    """Return an unnamed temporary file for what a worker prints: nothing is left behind."""
     log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
-    appends = fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND  # or it has a gap where it was cut
+    appends = fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND  # else truncating it leaves a gap
     fcntl.fcntl(log, fcntl.F_SETFL, appends)
     return log
 
 
 class Answers:
-    """What a process writes, by lines, of which none is held where `select` does not see it.
+    """Reads a process's lines from a pipe without hiding any of them from `select`.
 
-    A buffered stream would read two lines at once, give one, and keep the other without a sign
-    that anything is left: whoever waits for the pipe then waits for ever.
+    A buffered stream may read two lines at once, return one and keep the other in its buffer. The
+    pipe is then empty, and a `select` on it waits for ever.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._rest = stream, b""
 
     def fileno(self) -> int:
-        """Return the pipe, to wait for."""
+        """Return the pipe's file descriptor, for `select`."""
         return self._stream.fileno()
 
     def lines(self) -> list[str]:
-        """Return the lines that are there, none if the first is not whole yet.
+        """Return the complete lines that have arrived; none if the first is still incomplete.
 
-        Where there will be no more, the last has no end; it may be empty. It waits only if there
-        is nothing to be read.
+        At the end of the stream the last item has no newline; it may be empty. Blocks only if there
+        is nothing to read.
         """
         told = os.read(self.fileno(), READ_BYTES)
         *whole, self._rest = (self._rest + told).split(b"\n")
@@ -68,42 +68,42 @@ class Worker:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
     scratch: Path
-    """Holds its log, and all that its libraries leave in temporary folders; goes with it."""
+    """Folder for all its temporary files; removed when the process ends."""
     cell: Cell | None = None
     since: float = 0.0
-    """When it was given its cell, or first said that it does it, by the steady clock."""
+    """Monotonic time at which it was given its cell, then at which it first reported on it."""
     has_begun: bool = False
-    """Has it said anything of its cell? Before that it may be importing."""
+    """Whether it has reported on its cell; before that it may still be importing."""
     began: str = ""
-    """When it was given its cell, as ISO 8601 time."""
+    """ISO 8601 time at which it was given its cell."""
     doing: str = ""
-    """What it does that is no step of the cell's own, such as training its source."""
+    """Its stage if that is not a step of the cell itself, such as training its source."""
 
     @property
     def lasted(self) -> float:
-        """For how many seconds it has had its cell."""
+        """Seconds since `since`."""
         return time.monotonic() - self.since
 
     @cached_property
     def answers(self) -> Answers:
-        """Where the worker writes what it does, and one line more a cell."""
+        """The worker's output: lines that report its stage, and one answer per cell or check."""
         assert self.process.stdout is not None
         return Answers(self.process.stdout)
 
     def give(self, cell: Cell, order: Config) -> None:
-        """Send a cell."""
+        """Send an order with a cell, and empty the log."""
         self.cell, self.since, self.began, self.doing = cell, time.monotonic(), now(), ""
         self.has_begun = False
         self.log.truncate(0)
         self.send({"cell": asdict(cell), **order})
 
     def begins(self) -> None:
-        """Take note that it has said something of its cell."""
+        """Note that it has reported on its cell: its time counts from its first report."""
         if not self.has_begun:
             self.since, self.has_begun = time.monotonic(), True
 
     def send(self, order: Config) -> None:
-        """Send an order; if the process is dead, the end of its answers will tell."""
+        """Send an order; if the process is dead, reading its answers will show it."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -116,28 +116,28 @@ class Worker:
         return text.decode(errors="replace")
 
     def tell_where(self) -> None:
-        """Let it write into its log where each of its threads is, be it in a hanging library."""
+        """Let it write the stack of each thread into its log, even if a library hangs."""
         with suppress(ProcessLookupError, PermissionError):
             self.process.send_signal(TELLS)
             time.sleep(0.5)
 
     def ask(self) -> None:
-        """Ask the process to go; one in the midst of a cell leaves first what it has of it."""
+        """Ask the process to end; in the middle of a cell it first writes a checkpoint."""
         with suppress(ProcessLookupError, PermissionError):
             self.process.terminate()
 
     def end(self) -> None:
-        """Kill the process and those that it started; do not wait until they are gone."""
+        """Kill the process and its child processes; do not wait for their end."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the process, whatever it is doing, and those that it started."""
+        """Kill the process and its child processes, wait for its end, remove its files."""
         self.end()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                with suppress(BrokenPipeError):  # an order that it did not live to read
+                with suppress(BrokenPipeError):  # an order that it died without reading
                     stream.close()
         self.log.close()
         shutil.rmtree(self.scratch, ignore_errors=True)

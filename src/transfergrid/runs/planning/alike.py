@@ -1,4 +1,4 @@
-"""What a baseline shares with the arm that it is compared with, beside target and training."""
+"""What a baseline takes over from the arm that it is compared with, beside target and training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transfergrid.runs.planning.plan import Arm, Option, architecture_name
 
 
 class Alike:
-    """Finds a baseline's source and strategy for an arm; equal ones are the same objects."""
+    """Finds a baseline's source and strategy for an arm; equal options are the same objects."""
 
     def __init__(self) -> None:
         self._students: dict[tuple[Option, Option], Option] = {}
@@ -17,7 +17,10 @@ class Alike:
         self._inner: dict[tuple[Option, str], Option] = {}
 
     def source(self, arm: Arm, strategy: Option) -> Option | None:
-        """Return the arm's source; with the student's architecture where that is compared."""
+        """Return the baseline's source: the arm's or, if the arm has a student, its architecture.
+
+        The student's architecture is taken where the baseline uses only an architecture.
+        """
         student = arm.strategy.config.get("student")
         if student is None or arm.source is None or strategy.needs.source != "architecture":
             return arm.source
@@ -27,9 +30,9 @@ class Alike:
         return self._students[key]
 
     def inner(self, strategy: Option, key: str) -> Option | None:
-        """Return the strategy that one holds at a key, such as "then"; None if it holds none there.
+        """Return the strategy that another one holds at a key, such as "then"; None if none.
 
-        What was typed inside it stays typed, so that it runs as it does there.
+        Keys typed inside it stay typed, so that it runs as it does inside the other one.
         """
         config, path = strategy.config.get(key), f"{key}."
         if not isinstance(config, Mapping) or "_target_" not in config:
@@ -44,7 +47,7 @@ class Alike:
         return self._inner[strategy, key]
 
     def strategy(self, arm: Arm, strategy: Option) -> Option:
-        """Return a baseline's strategy; with the encoder that the arm has beside its source."""
+        """Return a baseline's strategy, with the arm's `encoder` where both have one."""
         encoder = arm.strategy.config.get("encoder")
         if encoder is None or strategy.config.get("encoder", encoder) == encoder:
             return strategy

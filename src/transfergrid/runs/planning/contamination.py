@@ -1,7 +1,7 @@
 """Has a cell's source seen its target? Then a gain is no evidence of transfer to new data.
 
-Only what is known counts: the source's card, what the target is said to be part of, and a short
-table of datasets inside datasets (`sources.cards`).
+Only what is known counts: the source's card, the target's `part_of`, and a short table of datasets
+inside datasets (`sources.cards`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def card(source: Config | None, needs: Needs) -> dict[str, Any]:
 
 
 def contaminated_by(source: Config | None, needs: Needs, target: Config) -> tuple[str, ...]:
-    """Return the datasets that hold the target and that its source has seen.
+    """Return the datasets that contain the target and that its source was trained on.
 
     Empty for random weights and for placebos, which were taught nothing. The library that the
-    weights are from is asked only if the target is known to lie inside something. What learned
-    without labels from the target's own pool has not seen what it is tested on.
+    weights come from is asked only if the target is known to lie inside a dataset. A source that
+    learned without labels from the target's own pool has not seen the test split.
     """
     domain = build(target)
     if not holders((*names_of(domain), *listed(domain.part_of))):
@@ -50,14 +50,14 @@ def _is_own_pool(source: Config, target: Config) -> bool:
 
 
 def _weights(source: Config | None, needs: Needs) -> Config | None:
-    """Return the config of the source as far as its weights are used; None for random ones."""
+    """Return the config of the weights that the strategy takes; None for random weights."""
     if source is None or not needs.has_network or needs.source == "architecture":
         return None
     return start_of(source) if needs.source == "start" else source
 
 
 def marks(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]:
-    """Return the identity of each cell whose source has seen its target, with the datasets."""
+    """Return the datasets that contaminate each contaminated cell, by the cell's identity."""
     known: dict[tuple[Any, ...], tuple[str, ...]] = {}
     found = {}
     for cell in cells:

@@ -1,4 +1,4 @@
-"""What cannot be: which source, strategy and target do not go together, and why, in a line."""
+"""Impossible combinations: which source, strategy and target do not go together, and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from transfergrid.runs.planning.zero_shot import all_seen
 
 
 class Fitting:
-    """Says why parts do not go together; each combination, and each domain, is looked at once."""
+    """Says why parts do not go together; each combination and each domain is checked once."""
 
     def __init__(self) -> None:
         self._classes: dict[str, tuple[str, ...]] = {}
@@ -34,7 +34,7 @@ class Fitting:
     def reason(
         self, source: Option | None, strategy: Option, target: Option, labels: Labels
     ) -> str | None:
-        """Return why no cell can be of these parts; None if one can.
+        """Return why a cell of these parts is impossible; None if it is possible.
 
         Raises:
             BadInputError: a domain cannot be used as it is.
@@ -76,7 +76,7 @@ class Fitting:
         return self._other_source(source, strategy, target)
 
     def _other_source(self, source: Option, strategy: Option, target: Option) -> str | None:
-        """Return why what the source has learned is not what the strategy needs, if so."""
+        """Return why what the source learned is not what the strategy needs; None if it is."""
         needs, domain = strategy.needs, source.config.get("domain")
         if needs.source == "head" and domain is not None and task_of(domain) not in needs.tasks:
             learns, gives = WHAT[needs.tasks[0]], WHAT[task_of(domain)]
@@ -115,7 +115,7 @@ class Fitting:
         return unsuitable(strategy, (source.name, theirs), (target.name, ours), kinds[0] == CLASSES)
 
     def classes(self, domain: Config) -> tuple[str, ...]:
-        """Return the names of a domain's classes, or numbers; check it when it is first met.
+        """Return the names of a domain's classes or outputs; check the domain at its first use.
 
         Raises:
             BadInputError: the domain cannot be used as it is.
@@ -129,7 +129,7 @@ class Fitting:
         return self._classes[key]
 
     def _undescribed(self, source: Option, needs: Needs, target: Option) -> str | None:
-        """Return the name of a domain whose classes are not described, where they should be."""
+        """Return the name of a domain that lacks needed descriptions of classes; None if none."""
         asked = [(target.name, target.config)]
         if needs.domains and source.config.get("domain") is not None:
             asked.append((f"the domain of {source.name}", source.config["domain"]))
@@ -140,10 +140,10 @@ class Fitting:
         return None
 
     def _unnamed(self, source: Option, strategy: Option, target: Option) -> str | None:
-        """Return why texts of classes say nothing to a source, if so.
+        """Return why a strategy cannot tell the target's classes by texts; None if it can.
 
         Raises:
-            BadInputError: the texts are none to go by.
+            BadInputError: the texts of the classes cannot be used.
         """
         if is_episodic(target.config):
             told = f"{strategy.name} tells classes by their names"
@@ -160,7 +160,7 @@ class Fitting:
 
 
 def other_vectors(source: Option, target: Option) -> str | None:
-    """Return why a source of vectors does not take those of a target, if so.
+    """Return why a source of vectors does not take the target's vectors; None if it does.
 
     Raises:
         BadInputError: a domain cannot be read.

@@ -1,4 +1,4 @@
-"""What should be known of a grid's targets before any cell runs: it is too late afterwards."""
+"""Warnings about a grid's targets, given before any cell runs: afterwards it is too late."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.records.metrics import NUMBERS
 from transfergrid.runs.planning import pairs, zero_shot
 
 AMOUNTS = 12
-"""Classes from which on whole numbers may be amounts, and no grades or ratings."""
+"""Fewest whole-number classes that may be amounts rather than grades or ratings."""
 _WHOLE = re.compile(r"-?\d+")
 
 
@@ -39,7 +39,7 @@ def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
         outline = domain.outline()
     except BadInputError:
         raise
-    except Exception:  # of a domain of one's own: its cells tell what is wrong, with a log
+    except Exception:  # of a user's own domain: its cells fail with a log that says why
         return []
     ordered = sorted((b for b in budgets if b != "all"), key=int)
     found = [*of_outline(outline), *of_budgets(outline, ordered, domain.sampling)]
@@ -53,7 +53,7 @@ def _of(cell: Cell, budgets: Iterable[Labels]) -> list[str]:
 
 
 def of_outline(outline: Outline) -> Iterator[str]:
-    """Yield what is odd about a domain whatever the budget."""
+    """Yield what is odd about a domain, whatever the label budget."""
     if not outline.classes:
         return
     yield from oddities(outline.classes)
@@ -73,7 +73,7 @@ def of_outline(outline: Outline) -> Iterator[str]:
 
 
 def of_amounts(outline: Outline) -> Iterator[str]:
-    """Yield that many classes are whole numbers, as ages are, unless they count from 0 or 1 on."""
+    """Yield a line if many classes are whole numbers, as ages are, and no count from 0 or 1 on."""
     names = outline.classes
     if len(names) < AMOUNTS or not all(_WHOLE.fullmatch(name) for name in names):
         return
@@ -92,9 +92,9 @@ def _classes(names: Sequence[str]) -> str:
 
 
 def of_budgets(outline: Outline, budgets: Sequence[int], sampling: str) -> Iterator[str]:
-    """Yield a line for each budget that is more than a class, or the pool, has."""
+    """Yield a line for each label budget that exceeds what a class, or the pool, has."""
     sizes = [size for size in outline.pool if size]
-    if not outline.classes:  # of numbers a budget is of labels in all
+    if not outline.classes:  # for numbers a budget counts all labels, not labels per class
         sampling = "natural"
     for budget in budgets if sizes else ():
         if sampling == "natural":
@@ -116,7 +116,7 @@ def _span(sizes: Sequence[int]) -> str:
 
 
 def _fewest(outline: Outline, budget: int) -> str:
-    """Name the classes that have fewer labels, those with fewest first."""
+    """Name the classes that have fewer labels than the budget, the smallest first."""
     few = sorted(
         (size, name) for name, size in zip(outline.classes, outline.pool, strict=True) if size > 0
     )

@@ -1,6 +1,6 @@
-"""Which cells there are: expand what was asked, add baselines, leave out what cannot be.
+"""Plans the cells of a grid: expand the request, add baselines, skip impossible combinations.
 
-Takes plain dicts and knows neither Hydra nor torch, so that it plans 100,000 cells in seconds.
+It takes plain dicts and imports neither Hydra nor torch, so it plans 100,000 cells in seconds.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ Library = Callable[[str], Option]
 
 
 class ByBlock(dict[int, Reference]):
-    """What arms are compared with in each seed block: cells that differ in their seed alone."""
+    """References to an arm's cells at one label budget, by seed block; made when asked for."""
 
     def __init__(self, name: str, parts: Parts, labels: Labels) -> None:
         super().__init__()
         self._of = (name, parts, labels)
 
     def __missing__(self, seed: int) -> Reference:
-        """Make what is asked for the first time; arms by the dozen are compared with it."""
+        """Make and keep the reference: dozens of arms are compared with the same cell."""
         name, parts, labels = self._of
         self[seed] = made = Reference(name=name, id=cell_id(parts, labels, seed))
         return made
 
 
 class Planned(NamedTuple):
-    """The cells of an arm at a label budget, one a seed block."""
+    """The cells of an arm at a label budget, one per seed block."""
 
     parts: Parts
     labels: Labels
@@ -70,13 +70,13 @@ class Planned(NamedTuple):
 
 
 class Planner:
-    """Turns what was asked into a plan.
+    """Turns a request into a plan.
 
     Args:
-        library: gives the shipped (or user's) strategy of a name, without any override.
+        library: returns the shipped (or user's) strategy of a name, without any override.
         references: names of the arms that need no source, added to every target and label budget.
-        compared: whether cells get the baselines that they are compared with.
-        ledger: where searches may begin with what was best on other targets.
+        compared: whether the baselines of cells are planned too.
+        ledger: of done cells, for searches that begin with the best settings on other targets.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class Planner:
         self.wanted: set[str] = set()
 
     def plan(self, asked: Asked) -> Plan:
-        """Expand, complete, deduplicate and order.
+        """Expand the request, add baselines and references, deduplicate, and order the cells.
 
         Raises:
-            BadInputError: nothing that was asked remains possible; all reasons are given.
+            BadInputError: nothing that was asked for is possible; all reasons are given.
         """
         meant, self._request = _meant(asked), asked
         for target, labels, shared, strategy, source in _product(asked):
             if not (meant[shared.training, target] and meant[source, target]):
-                continue  # images and texts side by side, each with what was asked for it
+                continue  # a grid of images and texts: each gets what is meant for its modality
             made = self._ask(source, strategy, target, shared, labels, asked.seeds)
             if made is not None:
                 self.wanted.update(made.ids)
@@ -134,7 +134,7 @@ class Planner:
         labels: Labels,
         seeds: Sequence[int],
     ) -> Planned | None:
-        """Plan what is asked for in all seed blocks, once; None, noting why, if it cannot be."""
+        """Plan a combination in all seed blocks, once; note why and return None if impossible."""
         key = (source, strategy, target, shared, labels)
         if key not in self._asked:
             arm = self._arm_of(source, strategy, target, shared, labels)
@@ -172,7 +172,7 @@ class Planner:
         shared: Shared,
         labels: Labels,
     ) -> Arm | None:
-        """Return the arm of what is asked for, of any seed; None, noting why, if it cannot be."""
+        """Return the arm of a combination; note why and return None if it is impossible."""
         reason = self.fitting.reason(source, strategy, target, labels)
         if reason is None and strategy.needs.trials:
             reason = self._untried(strategy, shared.tuning, labels)
@@ -194,7 +194,7 @@ class Planner:
         shared: Shared,
         labels: Labels,
     ) -> Arm:
-        """Return what the cells of these parts have in common, less what cannot matter to them."""
+        """Return the arm of these parts, without what cannot matter to its cells."""
         looked_at = looks(shared.training) and labels == 0
         by_rule = looked_at and bool(shared.training.config.get("selection"))
         chosen = self._ordered(self._tuned(strategy, shared.training), source)
@@ -219,7 +219,7 @@ class Planner:
     def _begun(
         self, search: Option, strategy: Option, target: Option, shared: Shared, labels: Labels
     ) -> Option:
-        """Return a search that begins with what was best on other targets, all arms alike."""
+        """Return a search that begins with the best settings on other targets, as in all arms."""
         if self.ledger is None or self._request is None:
             raise BadInputError("tuning.warm_start=ledger: there is no ledger to begin with here")
         key = (shared.training, shared.tuning)
@@ -231,7 +231,7 @@ class Planner:
         return self.warm[key].begun(search, strategy, target, shared.training, labels)
 
     def _compared(self, asked: Asked) -> list[Option]:
-        """Return the strategies that were asked for, and those that they are compared with."""
+        """Return the strategies that were asked for, and their labelled baselines, and so on."""
         found = {one.name: one for one in asked.strategies}
         waiting = list(asked.strategies) if self.compared else []
         while waiting:
@@ -275,7 +275,7 @@ class Planner:
         return self._trainings[key]
 
     def _reduce(self, source: Option | None, needs: Needs) -> tuple[Option | None, str | None]:
-        """Return the source as far as it matters to these needs, and the digest of that."""
+        """Return the part of the source that a strategy with these needs uses, and its digest."""
         if source is None or needs.source == "none":
             return None, None
         key = (source, needs)
@@ -288,7 +288,7 @@ class Planner:
         return self._sources[key]
 
     def _untried(self, strategy: Option, tuning: Option | None, labels: Labels) -> str | None:
-        """Return why a cell has no trials to be made of, if so."""
+        """Return why a cell has no trials, for a strategy made of trials; None if it has some."""
         if self._search(tuning, strategy, labels) is not None:
             return None
         made = f"{strategy.name} is made of the trials of a tuned cell"
@@ -303,7 +303,7 @@ class Planner:
     def _baseline(
         self, arm: Arm, shared: Shared, labels: Labels, seeds: Sequence[int]
     ) -> ByBlock | None:
-        """Return the primary baseline of an arm's cells, now planned; None if there is none."""
+        """Plan the primary baseline of an arm's cells and return it; None if there is none."""
         names = arm.strategy.baselines
         name = names.unlabelled if labels == 0 else names.labelled
         if name is None:
@@ -312,7 +312,7 @@ class Planner:
         return self._block(name, made.parts, made.labels) if made else None
 
     def _exploratory(self, arm: Arm, shared: Shared, labels: Labels) -> Iterator[ByBlock]:
-        """Yield what the further baselines of an arm are, in whatever seed block."""
+        """Yield the further (exploratory) baselines of an arm, each for any seed block."""
         for name in arm.strategy.baselines.exploratory:
             told, _, budget = name.partition(AT)
             source, strategy, target = self._comparison(arm, told)
@@ -348,16 +348,16 @@ class Planner:
 
 
 def _product(asked: Asked) -> Iterable[tuple[Option, Labels, Shared, Option, Option]]:
-    """Yield arms; of a plan, which goes by seeds, sources vary fastest.
+    """Yield the combinations that were asked for, sources varying fastest.
 
-    Cells side by side then seldom wait for the same source's training.
+    Cells that run at the same time then seldom wait for the training of the same source.
     """
     shared = [Shared(*both) for both in product(asked.trainings, asked.tunings)]
     return product(asked.targets, asked.labels, shared, asked.strategies, asked.sources)
 
 
 def _meant(asked: Asked) -> dict[tuple[Option, Option], bool]:
-    """Return whether each training, and each source, is for what each target holds."""
+    """Return whether each training, and each source, is meant for the modality of each target."""
     axes = ((asked.trainings, _meant_for), (asked.sources, taken_by))
     return {
         (one, target): _is_meant(one, target, options, kind)
@@ -367,13 +367,17 @@ def _meant(asked: Asked) -> dict[tuple[Option, Option], bool]:
 
 
 MEANT_FOR = {"images": "image", "small_images": "image", "text": "text", "vectors": "vector"}
-"""What a kind of training is for."""
+"""The modality that each kind of training is meant for."""
 
 
 def _is_meant(
     one: Option, target: Option, asked: Sequence[Option], kind: Callable[[Option], str | None]
 ) -> bool:
-    """Return whether an option is for what a target holds, if another one on its axis is."""
+    """Return whether an option is meant for a target's modality.
+
+    True also if it says no modality, or if no option that was asked for on its axis is meant for
+    the target's.
+    """
     if len(asked) == 1 or (own := kind(one)) is None:
         return True
     holds = modality(target.config)

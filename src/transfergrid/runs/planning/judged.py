@@ -1,7 +1,7 @@
-"""How many examples validate: of a large target a part, which all of its cells share.
+"""How many examples validate: on a large target only a part of the validation part is scored.
 
-That is decided by the target alone, whatever the label budget: what all arms of a comparison share
-is then the same along a curve over labels. A cell's identity and record hold the number.
+The target alone decides this number, whatever the label budget: so all arms of a comparison share
+it along a whole curve over label budgets. A cell's identity and record hold the number.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ KEY = "validation_examples"
 def judged(training: Option, target: Config) -> Option:
     """Return a training with the number of examples that validate on this target, if not all do.
 
-    Where nobody typed one, that is `MOST_VALIDATION` of a pool of more than `LARGE_POOL`. "all" is
-    the absence of a number, as it was before there were any.
+    A number that was typed stays. Otherwise it is `MOST_VALIDATION` for a pool of more than
+    `LARGE_POOL`, and no number for a smaller one. "all" becomes None, which means no number.
     """
     told, number = training.config.get(KEY), None
     if told is None and _is_ours(training.config) and pool_size(target) > LARGE_POOL:
@@ -31,12 +31,12 @@ def judged(training: Option, target: Config) -> Option:
 
 
 def _is_ours(training: Config) -> bool:
-    """Return whether a training can be told the number; one of a user's own class may not."""
+    """Return whether a training is our class, which takes the number; a user's own may not."""
     return located(str(training.get("_target_"))) == target_of(Training)
 
 
 def pool_size(target: Config) -> int:
-    """Return how many labelled examples a target has; 0 where it cannot tell, as its check will."""
-    with suppress(Exception):  # a domain of a user's own may raise anything
+    """Return how many labelled examples a target has; 0 if it raises: its check then says why."""
+    with suppress(Exception):  # a user's own domain may raise anything
         return sum(build(target).outline().pool)
     return 0

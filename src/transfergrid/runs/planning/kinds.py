@@ -1,4 +1,4 @@
-"""What a part of a grid holds, takes, learns or brings, told by its config. No torch."""
+"""What the parts of a grid hold, take, learn or bring, read from their configs. No torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WHAT = {
 
 
 def task_of(target: Config) -> str:
-    """Return the kind of task that a domain's labels are, by the metric that scores them.
+    """Return the kind of task of a domain, by the metric that scores its labels.
 
-    Numbers that are the entries of a matrix are a kind of their own.
+    Entries of a matrix are a kind of their own.
     """
     if getattr(locate(target["_target_"]), "of_entries", False):
         return ENTRIES
@@ -28,19 +28,19 @@ def task_of(target: Config) -> str:
 
 
 def modality(config: Config) -> str:
-    """Return what an architecture takes, or a domain holds: "image", "text" or "vector"."""
-    if (inner := config.get("domain")) is not None:  # whose examples it takes
+    """Return the modality that an architecture takes or a domain holds, such as "image"."""
+    if (inner := config.get("domain")) is not None:  # a domain made of another one's examples
         return modality(inner)
     return str(getattr(locate(config["_target_"]), "modality", "image"))
 
 
 def has_labels(part: Config) -> bool:
-    """Return whether a domain has labels, or a source has learned from such."""
+    """Return whether a domain has labels, or a source has learned from labels."""
     return not (part.get("about") or {}).get("unlabelled")
 
 
 def is_labelled(source: Option) -> bool:
-    """Return whether labels of a source's domain are known, where it has a domain."""
+    """Return whether a source has learned from labels and all its domains, if any, have labels."""
     domains = parts_of(source.config.get("domain"))
     return has_labels(source.config) and all(map(has_labels, domains))
 
@@ -51,12 +51,12 @@ def is_episodic(target: Config) -> bool:
 
 
 def taken_by(source: Option) -> str:
-    """Return what a source's network takes, or what its domain holds where it has none."""
+    """Return the modality of a source's network; without a network, of its domain."""
     network = brings_network(source.config)
     return modality(architecture_of(source.config) if network else source.config)
 
 
 def brings_network(source: Config) -> bool:
-    """Return whether a source brings a network, or stands beside one that does."""
+    """Return whether a source brings a network, or wraps one that does (`of`)."""
     of = source.get("of")
     return bool(source.get("architecture")) or (isinstance(of, dict) and brings_network(of))

@@ -1,6 +1,6 @@
 """Settings of pairs of source domain and target: which strategies suit them, and which may do harm.
 
-What is told here follows from the names of classes and from how many examples each has.
+All of it follows from the names of the classes and from how many examples each class has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transfergrid.records.pairs import SHIFTED, Pair
 from transfergrid.runs.planning.plan import Option, listed
 
 Named = tuple[str, Sequence[str]]
-"""What a domain is called, and its classes."""
+"""A domain's name and its classes."""
 MEANT = {
     "closed": "where source and target have the same classes",
     "partial": "where the target lacks some of the source's classes",
@@ -29,13 +29,13 @@ MEANT = {
 
 
 def unsuitable(strategy: Option, source: Named, target: Named, of_classes: bool) -> str | None:
-    """Return why a strategy cannot be used with this pair, if so.
+    """Return why a strategy cannot be used with this pair; None if it can.
 
     Args:
-        strategy: that needs to know the classes of both.
-        source: the source's name and the classes of its domain, or its numbers.
-        target: likewise.
-        of_classes: whether they are classes; numbers must be the same.
+        strategy: one that needs to know the classes of both domains.
+        source: the source's name and the classes, or the outputs, of its domain.
+        target: likewise for the target.
+        of_classes: whether the labels are classes; the outputs of numbers must be the same.
     """
     pair = Pair.of(dict.fromkeys(source[1], 1), dict.fromkeys(target[1], 1))
     words, suits = pair.words, frozenset(strategy.needs.pairs)
@@ -65,7 +65,7 @@ def _not_the_same(strategy: Option, source: Named, target: Named) -> str:
 
 
 def lines(cells: Iterable[Cell]) -> list[str]:
-    """Return a line for each pair that is not closed, or whose classes are shifted, and dangers."""
+    """Return a line for each pair that is not closed, has label shift, or may do harm."""
     kinds = {(cell.parts.source, cell.parts.target, cell.parts.strategy): cell for cell in cells}
     met: dict[tuple[Any, ...], dict[str, Cell]] = {}
     for cell in kinds.values():
@@ -76,12 +76,12 @@ def lines(cells: Iterable[Cell]) -> list[str]:
 
 
 def meets(cell: Cell) -> Config | None:
-    """Return the source's domain, whose classes a cell's strategy needs to know; None if none."""
+    """Return the source domain whose classes a cell's strategy needs to know; None if none."""
     return known_domain(cell.config["source"], Needs.read(cell.needs))
 
 
 def pair_of(domain: Config, target: Config) -> Pair | None:
-    """Return the pair of two domains of classes; None of numbers, or where one cannot tell."""
+    """Return the pair of two domains; None if one has no classes or cannot be outlined."""
     counts: list[Mapping[str, int]] = []
     for config in (domain, target):
         made: Domain = build(config)
@@ -89,14 +89,14 @@ def pair_of(domain: Config, target: Config) -> Pair | None:
             outline = made.outline()
         except BadInputError:
             raise
-        except Exception:  # of a domain of one's own: its cells tell what is wrong, with a log
+        except Exception:  # of a user's own domain: its cells fail with a log that says why
             return None
         counts.append(dict(zip(outline.classes, outline.pool, strict=True)))
     return Pair.of(*counts) if all(counts) else None
 
 
 def _of(cells: Mapping[str, Cell]) -> Iterator[str]:
-    """Yield what is to be known of one pair, given a cell of each strategy that meets it."""
+    """Yield the warning about one pair, given one cell of each strategy that uses it."""
     cell = next(iter(cells.values()))
     strategies = {name: own.config["strategy"] for name, own in cells.items()}
     domain = meets(cell)
@@ -124,7 +124,7 @@ def _count(names: Sequence[str]) -> str:
 
 
 def _harmed(pair: Pair, strategies: Mapping[str, Config]) -> str:
-    """Say which strategies take for true what is not so here, and what that does."""
+    """Say which strategies assume what does not hold for this pair, and what that does."""
     shares = [name for name, told in strategies.items() if "same_shares" in assumed(told)]
     equal = [name for name, told in strategies.items() if "equal_shares" in assumed(told)]
     uneven = pair.unevenness is not None and pair.unevenness > SHIFTED
@@ -143,10 +143,11 @@ def _harmed(pair: Pair, strategies: Mapping[str, Config]) -> str:
 
 
 def assumed(strategy: Config) -> set[str]:
-    """Return what a strategy takes for true of the shares of classes.
+    """Return what a strategy assumes about the shares of classes.
 
-    One that moves features by unlabelled target inputs brings whole domains together, whether or
-    not it says so; one that is for partial or open pairs alone is made against that.
+    A strategy that aligns features by unlabelled target inputs aligns whole domains, so it assumes
+    the same shares in both ("same_shares") even if its config does not say so. One that is only for
+    partial or open pairs is designed to avoid that.
     """
     about = strategy.get("about") or {}
     found = set(about.get("assumes", ()))

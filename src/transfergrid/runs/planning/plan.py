@@ -1,4 +1,4 @@
-"""What a plan is made of: options, arms, cells in their order. Plain values, no Hydra, no torch."""
+"""The parts of a plan: options, arms, cells in order. Plain values, no Hydra, no torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from transfergrid.records.needs import Baselines, Needs
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One choice for one axis: its display name and its complete config.
+    """One choice on one axis: its display name and its complete config.
 
-    `typed` are the keys inside it that somebody set, such as "lr_factor" or "teacher.lr_factor";
-    `usual` are the values of those that nobody set, by the same keys, where a grid has its own.
+    `typed` are the keys inside it that the user set, such as "lr_factor" or "teacher.lr_factor".
+    `usual` are the grid's own defaults, by the same keys, for keys that the user did not set.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Option:
 
     @cached_property
     def baselines(self) -> Baselines:
-        """What a strategy is compared with."""
+        """The baselines that a strategy is compared with."""
         return Baselines.read(self._said("baselines"), f"strategy {self.name}")
 
     def _said(self, what: str) -> Config:
@@ -60,16 +60,16 @@ class Option:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all arms of a comparison share."""
+    """The training and the search that all arms of a comparison share."""
 
     training: Option
     tuning: Option | None = None
-    """How settings are looked for inside a cell; None for each strategy's defaults."""
+    """How settings are searched for inside a cell; None: each strategy runs at its defaults."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """What cells that differ in labels and seed alone have in common, less what cannot matter."""
+    """The parts of cells that differ only in labels and seed, without what cannot matter there."""
 
     source: Option | None
     strategy: Option
@@ -80,7 +80,7 @@ class Arm:
 
     @cached_property
     def names(self) -> Names:
-        """What tables call its parts; no source where only its architecture is used."""
+        """The names of its parts in tables; no source where only its architecture is used."""
         used = self.source and self.strategy.needs.source not in ("none", "architecture")
         network = self._network
         return Names(
@@ -114,7 +114,7 @@ class Arm:
 
 
 def architecture_name(architecture: Config) -> str:
-    """Return the short name of an architecture: of the model, of its folder, or of its kind."""
+    """Return the short name of an architecture: of its model, its folder, or its module."""
     own = (architecture.get("network") or {}).get("_imports_", "").rpartition(".")[2]
     named = architecture.get("name") or architecture.get("model") or own
     folder = str(architecture.get("folder") or "")
@@ -134,18 +134,18 @@ class Asked:
     labels: Sequence[Labels]
     seeds: Sequence[int]
     tunings: Sequence[Option | None] = (None,)
-    """How settings are looked for inside a cell; None for each strategy's defaults."""
+    """How settings are searched for inside a cell; None: each strategy runs at its defaults."""
 
     @property
     def cells(self) -> int:
-        """How many cells that is, those that cannot be among them."""
+        """How many cells the request expands to, the impossible ones included."""
         axes = (self.sources, self.strategies, self.targets, self.trainings)
         return math.prod(map(len, (*axes, self.labels, self.seeds)))
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A combination that cannot be, and why."""
+    """A combination that is impossible, and why."""
 
     label: str
     reason: str
@@ -158,15 +158,15 @@ class Plan:
     cells: list[Cell]
     skipped: list[Skipped]
     wanted: set[str]
-    """Identities that were asked for, the rest are baselines and reference arms."""
+    """Identities of the cells that were asked for; the rest are baselines and reference arms."""
     impossible: frozenset[str] = frozenset()
-    """Identities of those that turned out to be impossible, once their networks were built."""
+    """Identities of cells that turned out to be impossible when their networks were built."""
 
     def without(self, impossible: Mapping[str, str]) -> Plan:
         """Return the plan without cells that turned out to be impossible.
 
         Args:
-            impossible: why they are, by identity.
+            impossible: the reasons, by identity of the cell.
 
         Raises:
             BadInputError: nothing that was asked for remains.
@@ -184,17 +184,17 @@ class Plan:
 
     @cached_property
     def id(self) -> str:
-        """Identity of the grid: of the set of its cells, the impossible ones among them."""
+        """Identity of the grid: a digest of the set of its cells, the impossible ones included."""
         return digest(sorted({cell.id for cell in self.cells} | self.impossible))
 
 
 def left_of(cells: Sequence[Cell], gone: Container[str]) -> list[Cell]:
-    """Return cells without some, by identity, which are compared with none of these further on."""
+    """Return the cells whose identities are not in `gone`, without further baselines in `gone`."""
     return [beside(cell, lambda name: name not in gone) for cell in cells if cell.id not in gone]
 
 
 def beside(cell: Cell, is_there: Callable[[str], bool]) -> Cell:
-    """Return a cell with those of its further baselines that are there, by their identities."""
+    """Return a cell with only those further baselines whose identities are there."""
     if all(is_there(other.id) for other in cell.exploratory):
         return cell
     return replace(cell, exploratory=tuple(o for o in cell.exploratory if is_there(o.id)))
@@ -206,10 +206,11 @@ def _combination(cell: Cell) -> str:
 
 
 def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
-    """Return cells as they are to be run: place by place, baselines before what is compared.
+    """Return cells in the order to run them: place by place, each after its baseline.
 
-    A place is a target with a label budget. What is compared there is through, and can be judged,
-    while other places have yet to begin. Places stand in the order of their first cells.
+    A place is a target with a label budget: its comparisons are complete, and can be judged, before
+    the next place begins. Places come in the order of their first cells; inside a place cells
+    are ordered by `depths`, then by seed.
     """
     places = {name: place_of(cell) for name, cell in cells.items()}
     number = {place: i for i, place in enumerate(dict.fromkeys(places.values()))}
@@ -230,12 +231,12 @@ def in_order(cells: Mapping[str, Cell]) -> list[Cell]:
 
 
 def place_of(cell: Cell) -> tuple[str, Labels]:
-    """Return where a cell is compared with others: on which target, at which label budget."""
+    """Return the place where a cell is compared with others: its target and label budget."""
     return cell.parts.target, cell.labels
 
 
 def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
-    """Return for each cell how many comparisons stand below it: 0 for one without a baseline."""
+    """Return the length of each cell's chain of baselines: 0 for a cell without a baseline."""
     found: dict[str, int] = {}
 
     def depth(cell: Cell) -> int:
@@ -248,7 +249,7 @@ def depths(cells: Mapping[str, Cell]) -> dict[str, int]:
 
 
 def less(name: str, key: str) -> str:
-    """Return what tables call an option, without a key that turned out to say nothing."""
+    """Return an option's display name without a key that has no effect."""
     value = r"(?:\[[^\[\]]*\]|[^,()\[\]])*"
     name = re.sub(rf"(?<=[(,]){key}={value},?", "", name)
     return name.replace(",)", ")").removesuffix("()")

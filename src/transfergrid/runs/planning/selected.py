@@ -1,7 +1,7 @@
-"""Choosing without target labels, as planning sees it: for which cells that is.
+"""Choosing a step without target labels, as planning sees it: which cells it applies to.
 
-What a training says of it is no part of cells that are given target labels: they stay what they
-are, and validate by these.
+Cells that are given target labels validate by them. What the training says about choosing without
+labels is then not part of their config, and does not change their identity.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from transfergrid.runs.planning.plan import Option, less
 
 
 def looks(training: Option) -> bool:
-    """Whether a training asks for looks at runs without target labels."""
+    """Return whether a training asks to look at runs without target labels."""
     return any(training.config.get(key) for key in KEYS)
 
 
 def selected(training: Option, labels: Labels) -> Option:
-    """Return a training as it is for cells that are given so many target labels."""
+    """Return a training without the keys that do not apply at this label budget."""
     says = {key: training.config[key] for key in KEYS if training.config.get(key) is not None}
     kept = {key: value for key, value in says.items() if labels == 0 and value is not False}
     if says == kept:
@@ -32,14 +32,14 @@ def selected(training: Option, labels: Labels) -> Option:
 def unselectable(
     strategy: str, needs: Needs, of_numbers: bool, training: Option, labels: Labels
 ) -> str | None:
-    """Return why a cell's step cannot be chosen as its training asks for, if so.
+    """Return why a cell's step cannot be chosen as its training asks; None if it can.
 
     Args:
-        strategy: its name.
-        needs: of it.
+        strategy: name of the strategy.
+        needs: its needs.
         of_numbers: whether the target's labels are numbers.
-        training: what all arms share.
-        labels: that the cell is given.
+        training: the training that all arms share.
+        labels: the cell's label budget.
     """
     if labels != 0 or not needs.steps or not looks(training):
         return None

@@ -1,4 +1,4 @@
-"""Whether a source of several domains, or of one, is what a strategy can learn from."""
+"""Whether a strategy can learn from a source's number of domains."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from transfergrid.runs.planning.plan import Option, less, listed
 def unsuited(
     source: Option, strategy: Option, classes: Callable[[Config], tuple[str, ...]]
 ) -> str | None:
-    """Return why the number of a source's domains, or their classes, do not suit, if so.
+    """Return why a source's number of domains, or their classes, do not suit; None if they do.
 
     Args:
-        source: of one domain, of several, or of none.
-        strategy: that is to learn from it.
-        classes: gives the names of a domain's classes.
+        source: with one domain, several, or none.
+        strategy: the strategy that is to learn from it.
+        classes: returns the names of a domain's classes.
     """
     needs, domains = strategy.needs, parts_of(source.config.get("domain"))
     about = source.config.get("about") or {}
@@ -53,9 +53,9 @@ def unsuited(
 
 
 def ordered(strategy: Option, source: Option | None) -> Option:
-    """Return a strategy as it is where the order of its source's domains was not typed.
+    """Return a strategy whose order of source domains is null if the usual order was typed.
 
-    So it is returned, too, where the order that was typed is the usual one.
+    The usual order is by name. So a cell has one identity, however the order was typed.
     """
     needs = strategy.needs
     config = usual_order(source.config if source else None, needs, strategy.config)
@@ -67,8 +67,8 @@ def ordered(strategy: Option, source: Option | None) -> Option:
 def _are_matched(needs: Needs, made_here: bool) -> bool:
     """Return whether the classes of several domains are matched by name.
 
-    They are where a strategy learns from their union, where weights were learned from it here, and
-    where each has the target's classes.
+    They are matched if the strategy learns from the union of the domains, if the weights were
+    trained on that union here, or if each domain must have the target's classes.
     """
     pooled = made_here and needs.source in ("weights", "head") and not needs.each
     return pooled or needs.domains == 1 or (needs.domains > 1 and needs.classes == "same")

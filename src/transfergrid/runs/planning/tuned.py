@@ -1,9 +1,9 @@
-"""Defaults that a strategy has under a kind of training, and what is searched of it.
+"""A strategy's defaults under each kind of training, and its arguments that are searched.
 
-What fits small networks from random weights does not fit a pretrained transformer, so a strategy's
-own `space` may say other defaults for a kind of training: `about.kind` in the training's YAML. They
-are part of planning: a cell's identity and record hold the value that was used. A grid may have
-defaults of its own too, `strategy_defaults`, for what was chosen on somebody's own data.
+What fits small networks from random weights does not fit a pretrained transformer. So a strategy's
+`space` may give other defaults for a kind of training (`about.kind` in the training's YAML). They
+are applied in planning: a cell's identity and record hold the value that was used. A grid may have
+defaults of its own too (`strategy_defaults`), for settings chosen on the user's own data.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from transfergrid.runs.tuning.searches import searched
 
 
 def tuned(strategy: Option, training: Option | None) -> Option:
-    """Return a strategy with the defaults of this grid, else of this kind of training.
+    """Return a strategy with the grid's defaults, else those of this kind of training.
 
-    What was typed stays.
+    Values that were typed stay.
     """
     kind = kind_of(training.config if training is not None else None)
     config = _with_defaults(strategy.config, kind, strategy.typed, "")
@@ -36,15 +36,16 @@ def tuned(strategy: Option, training: Option | None) -> Option:
 
 
 def kind_of(training: Config | None) -> str:
-    """Return the kind of a training's config, which strategies may have defaults for."""
+    """Return the kind of a training, for which strategies may have defaults."""
     return str(((training or {}).get("about") or {}).get("kind") or "default")
 
 
 def trials_before(cell: Config) -> int:
-    """Return how many settings chose the defaults that a cell's config runs, before it was planned.
+    """Return how many settings were tried, before the grid, to choose the defaults a cell runs.
 
-    A strategy's `about.tuning_trials` is a number, or one for each kind of training: none where a
-    kind is not among them, and none where another learning rate is run than the one it chose.
+    That is the strategy's `about.tuning_trials`: a number, or a number for each kind of training.
+    It is 0 for a kind that is not listed, and 0 if the cell runs another learning rate than the
+    default.
     """
     told = (cell["strategy"].get("about") or {}).get("tuning_trials", 0)
     if not _runs_the_usual_rate(cell):
@@ -53,7 +54,7 @@ def trials_before(cell: Config) -> int:
 
 
 def _runs_the_usual_rate(cell: Config) -> bool:
-    """Is a cell's learning rate, if a search has one to choose, the default of its training?"""
+    """Return whether a cell's learning rate is the default, or is none that a search chooses."""
     space = ((cell["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
     if not space:
         return True
@@ -62,9 +63,9 @@ def _runs_the_usual_rate(cell: Config) -> bool:
 
 
 def unsearched(cells: Iterable[Cell]) -> list[str]:
-    """Say which strategies run at a learning rate that nobody chose for this kind of training."""
+    """Return lines on strategies whose learning rate no search chose for this kind of training."""
     found: dict[str, set[str]] = {}
-    alike = {(cell.names, cell.parts): cell for cell in cells}  # but for labels and seeds
+    alike = {(cell.names, cell.parts): cell for cell in cells}  # any label budget and seed
     for cell in alike.values():
         space = ((cell.config["strategy"].get("about") or {}).get("space") or {}).get("lr_factor")
         if not space or cell.names.tuning is not None or trials_before(cell.config):
@@ -85,7 +86,7 @@ def _with(config: Config, path: Sequence[str], value: Any) -> Config:
 
 
 def _with_defaults(config: Config, kind: str, typed: frozenset[str], path: str) -> Config:
-    """Return a config with the defaults of a kind of training, those of strategies in it too."""
+    """Return a config with the defaults of a kind of training, also in strategies nested in it."""
     new = {
         key: _with_defaults(value, kind, typed, f"{path}{key}.")
         if isinstance(value, dict) and "_target_" in value
@@ -99,7 +100,7 @@ def _with_defaults(config: Config, kind: str, typed: frozenset[str], path: str) 
 
 
 def untuned(tunings: Sequence[Option | None], cells: Iterable[Cell]) -> list[str]:
-    """Say which cells of a grid that is to be tuned run their defaults once, and why."""
+    """Return lines on the cells of a tuned grid that run once, without a search, and why."""
     if not all(map(_searches, tunings)):
         return []
     without = [cell for cell in cells if cell.names.tuning is None]
@@ -134,10 +135,10 @@ def _searches(tuning: Option | None) -> bool:
 def search_of(
     tuning: Option | None, strategy: Option, labels: Labels, by_rule: bool = False
 ) -> Option | None:
-    """Return a search with what it is to search of a strategy; None where there is nothing.
+    """Return a search with the space that it searches of a strategy; None if nothing is searched.
 
-    What was typed stays. Where no label validates, and no rule chooses without, nothing can be
-    chosen: the defaults are run.
+    Arguments that were typed are not searched. Without validation labels, a rule that chooses
+    without labels, or held-out labels, settings cannot be compared: the defaults are run.
     """
     if tuning is None or not _searches(tuning):
         return None
@@ -164,14 +165,14 @@ def search_of(
 
 
 def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
-    """Return what an argument is searched between; what was typed wins.
+    """Return the range in which an argument is searched; what was typed wins.
 
     Raises:
-        BadInputError: these are no two ends.
+        BadInputError: it is not a range: low or high is missing or makes no sense.
     """
     where = f"tuning.space.{name}" if typed else f"strategy {strategy.name}: about.space.{name}"
     if (around := told.get("around")) and (usual := strategy.config.get(name)):
-        told = {**told, "low": usual / around, "high": usual * around}  # of this kind of training
+        told = {**told, "low": usual / around, "high": usual * around}  # around this kind's default
     both = {**told, **typed} if isinstance(typed, Mapping) else typed
     if not isinstance(both, Mapping) or not {"low", "high"} <= both.keys():
         raise BadInputError(f"{where} has no low and high")
@@ -189,7 +190,7 @@ def _range(strategy: Option, name: str, told: Any, typed: Any) -> Config:
 
 
 def check_budgets(tunings: Iterable[Option | None]) -> None:
-    """Raise `BadInputError` if a cell's search would see labels that the cell is not given."""
+    """Raise `BadInputError` if a search would use labels beyond the cell's own (`held_out`)."""
     for tuning in filter(None, tunings):
         if (more := tuning.config.get("held_out")) is not None:
             raise BadInputError(
@@ -199,7 +200,10 @@ def check_budgets(tunings: Iterable[Option | None]) -> None:
 
 
 def check_searched(tunings: Iterable[Option | None], strategies: Iterable[Option]) -> None:
-    """Raise `BadInputError` if something is typed of what none of these strategies has."""
+    """Raise `BadInputError` if a search names arguments that none of these strategies has.
+
+    Also if `tuning.first` is typed, which planning fills.
+    """
     spaces = [(option.config.get("about") or {}).get("space") or {} for option in strategies]
     known = sorted({name for space in spaces for name in space})
     for tuning in filter(None, tunings):

@@ -1,7 +1,7 @@
-"""What searches begin with: settings that validated best on other targets, as the ledger has them.
+"""Warm starts of searches: settings that validated best on other targets, from the ledger.
 
-What a search begins with is part of what a cell is, so it is settled once: the same command goes on
-with the same, however the ledger has grown meanwhile.
+The first trials of a search are part of a cell's identity, so they are chosen once and written to a
+file: the same command reuses them, however the ledger has grown meanwhile.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from transfergrid.runs.planning.plan import Option
 from transfergrid.runs.planning.tuned import kind_of
 
 FOLDER = "warm_starts"
-"""In a folder of results: what was settled. Whoever removes it has it settled anew."""
+"""Folder of the results with the chosen warm starts. Remove it to have them chosen anew."""
 SHARE = 2
-"""At most one of so many trials begins elsewhere: the rest is searched as ever."""
+"""At most one of this many trials is a warm start; the rest is searched as usual."""
 JUDGED = ("metric", "sampling", "part_of", "only", "duplicates", "about")
-"""Keys of a domain that say how its examples are used, and not which they are."""
+"""Keys of a domain that say how its examples are used, not which examples they are."""
 
 First = dict[str, Any]
-"""`values` of a trial, and the `cell` and the `target` that they were chosen on."""
+"""`values` of a trial, with the `cell` and the `target` that they were chosen on."""
 
 
 def data_of(target: Config) -> frozenset[str]:
-    """Return which data a domain holds: alike for what is split, scored or drawn otherwise.
+    """Return digests of the data of a domain, whatever its split, metric or sampling.
 
-    Data in files are known by what the files hold, others by their description; two targets that
-    share one of these are no others to each other.
+    Data in files are identified by the files' contents, other data by their config. Two targets
+    that share a digest do not count as other targets to each other.
 
     Raises:
-        BadInputError: a file is not there.
+        BadInputError: a file is missing.
     """
     inner = target.get("domain")
     if isinstance(inner, Mapping):
@@ -56,7 +56,7 @@ def data_of(target: Config) -> frozenset[str]:
 
 
 def strategy_of(config: Config, searched: Iterable[str]) -> str:
-    """Return which strategy this is, whatever the values of what is searched."""
+    """Return a digest of a strategy's config without the arguments that are searched."""
     return digest(canonical({k: v for k, v in config.items() if k not in {*searched}}))
 
 
@@ -72,11 +72,11 @@ class Chosen:
     kind: str
     values: Mapping[str, float]
     score: float
-    """More is better."""
+    """The signed validation score: higher is better."""
 
     @classmethod
     def of(cls, record: Record) -> Chosen | None:
-        """Return what a record chose; None where no label validated, or nobody can tell."""
+        """Return the setting that a record chose; None if no label validated or it is not known."""
         tuning = record.tuning
         if tuning is None or tuning.chosen is None or record.labels == 0:
             return None
@@ -86,7 +86,7 @@ class Chosen:
         try:
             data = data_of(record.config["target"])
         except (BadInputError, OSError, KeyError):
-            return None  # which data it was nobody can tell
+            return None  # its data cannot be identified
         return cls(
             record.id,
             record.names.target,
@@ -99,11 +99,11 @@ class Chosen:
         )
 
     def far_from(self, labels: Labels) -> float:
-        """Return how far its label budget is from another one, in doublings."""
+        """Return the distance of its label budget from another one, in doublings."""
         return abs(_doublings(self.labels) - _doublings(labels))
 
     def fits(self, space: Mapping[str, Any]) -> bool:
-        """Return whether it is a setting of this space."""
+        """Return whether it is a setting of this space: the same arguments, inside the ranges."""
         return self.values.keys() == space.keys() and all(
             told["low"] <= self.values[name] <= told["high"] for name, told in space.items()
         )
@@ -115,12 +115,12 @@ def _doublings(labels: Labels) -> float:
 
 @dataclass
 class WarmStarts:
-    """What the searches of one command begin with.
+    """Chooses the warm starts of one command's searches.
 
     Args:
         ledger: of done cells.
-        targets: that the command asks for; none of them is another target to another one.
-        compared: all strategies that it compares, with the searches that they would make.
+        targets: all targets that the command asks for; none of them counts as an other target.
+        compared: all strategies that it compares, each with the search that it would make.
     """
 
     ledger: Ledger
@@ -133,9 +133,9 @@ class WarmStarts:
     def begun(
         self, search: Option, strategy: Option, target: Option, training: Option, labels: Labels
     ) -> Option:
-        """Return a search that begins with what was best on other targets.
+        """Return a search whose first trials are the best settings on other targets.
 
-        Where there is nothing of the kind it is the plain search, and its cell the plain cell.
+        If there are none it is the plain search, and the cell has the identity of the plain cell.
         """
         key = (search, strategy, target, training, labels)
         if key not in self._begun:
@@ -146,7 +146,7 @@ class WarmStarts:
         return self._begun[key]
 
     def remember(self) -> None:
-        """Write what was settled, so that the same command goes on with it."""
+        """Write the chosen warm starts, so that the same command reuses them."""
         for name, told in self._settled.items():
             if any(told.values()):
                 file = self.ledger.root / FOLDER / f"{name}.json"
@@ -179,7 +179,7 @@ class WarmStarts:
         return told
 
     def _found(self, search: Option, own: str, kind: str, labels: Labels) -> list[First]:
-        """Return one setting of each target on which all that is compared has chosen one."""
+        """Return one setting for each other target on which every compared strategy was tuned."""
         theirs = (
             self._best(
                 strategy_of(option.config, own_search.config["space"]), own_search, kind, labels
@@ -200,7 +200,7 @@ class WarmStarts:
         ]
 
     def _best(self, strategy: str, search: Option, kind: str, labels: Labels) -> list[Chosen]:
-        """Return the best setting of each other target: of the nearest budget, by validation."""
+        """Return each other target's best validated setting, at the nearest label budget."""
         fits = [
             one
             for one in self._known()
@@ -222,7 +222,7 @@ class WarmStarts:
 
 
 def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
-    """Say what searches begin with, a line for each target and what it begins with."""
+    """Return lines on the warm starts: one for each target and set of first trials."""
     asked = {tuning.config.get("warm_start") for tuning in tunings if tuning}
     if "ledger" not in asked:
         return list(_without_defaults(cells)) if "defaults" in asked else []
@@ -243,7 +243,7 @@ def lines(cells: Iterable[Cell], tunings: Iterable[Option | None]) -> list[str]:
 
 
 def _without_defaults(cells: Iterable[Cell]) -> Iterator[str]:
-    """Say of which strategies the defaults are no setting that a search could try."""
+    """Yield a line on strategies whose defaults lie outside the searched space."""
     searches = ((cell.names.strategy, cell.config.get("tuning")) for cell in cells)
     names = sorted({name for name, told in searches if told and not told.get("first")})
     if names:

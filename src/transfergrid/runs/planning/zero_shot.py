@@ -1,4 +1,4 @@
-"""Which classes of a target nothing was learned of: what cannot be, and what should be known."""
+"""Target classes without any training example (zero-shot): impossible cells, and warnings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Classes = Callable[[Config], tuple[str, ...]]
 
 
 def all_seen(source: Option, strategy: Option, target: Option, classes: Classes) -> str | None:
-    """Return why no class of a target comes without examples, though it should, if so.
+    """Return why a target has no unseen class, though the strategy needs one; None if it has.
 
-    Either the source's domain has all of them, or what the source started from was trained on
-    those that its domain lacks.
+    Either the source's domain has all of the target's classes, or the weights that the source
+    started from were trained on some that its domain lacks.
 
     Args:
         source: of the cell.
-        strategy: that tells classes by descriptions.
+        strategy: one that tells classes by descriptions.
         target: of the cell.
-        classes: names of a domain's classes.
+        classes: returns the names of a domain's classes.
     """
     domain = learned_domain(source.config, strategy.needs)
     if domain is None:
@@ -59,11 +59,11 @@ def _earlier(source: Config) -> Iterator[Config]:
 
 
 def lines(cells: Iterable[Cell]) -> Iterator[str]:
-    """Yield a line for each source and target of which some classes are told by descriptions."""
+    """Yield lines for each source and target whose classes a strategy tells by descriptions."""
     met: dict[tuple[str | None, str], Cell] = {}
     told: dict[str, Needs] = {}
     for cell in cells:
-        strategy = cell.parts.strategy  # of a hundred thousand cells there are few
+        strategy = cell.parts.strategy  # 100,000 cells have few strategies
         if strategy not in told:
             told[strategy] = Needs.read(cell.needs)
         source, needs = cell.config["source"], told[strategy]
@@ -92,7 +92,7 @@ def _of(cell: Cell) -> Iterator[str]:
 
 
 def _weights_from_elsewhere(source: Config) -> bool:
-    """Return whether its weights, or those that it started from, were not made here."""
+    """Return whether a source's weights, or those that it started from, were not trained here."""
     if not (source.get("about") or {}).get("start"):
         return True
     start = start_of(source)

@@ -1,4 +1,4 @@
-"""Inputs made again from their embeddings."""
+"""Pretext task: reconstruct inputs from their embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Autoencoder(Pretext):
     Source: Hinton & Salakhutdinov 2006, Reducing the dimensionality of data with neural networks.
 
     Args:
-        width: of the decoder.
+        width: width of the decoder.
     """
 
     def __init__(self, width: Count = WIDTH) -> None:

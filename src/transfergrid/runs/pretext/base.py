@@ -1,4 +1,4 @@
-"""What pretext tasks share: they read inputs without labels, and only the backbone is kept."""
+"""The base of pretext tasks: they learn from inputs without labels; only the backbone is kept."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies import Batch, Group, Needs, Objective, Phase, Sizes, Strategy
 
 WIDTH = 128
-"""Of the layers that are dropped afterwards, where nobody says it."""
+"""Default width of the layers that are dropped afterwards."""
 RECENT = 0.9
-"""Share that a running mean of what is told keeps at each step."""
+"""Decay of the running means of noted values: the share kept at each step."""
 
 
 class Pretext(Strategy):
     """A task that inputs set by themselves; what else learns with the backbone is the scaffold's.
 
-    A class of its own makes its parts in `build`, says its loss, and notes what it is to tell.
+    A subclass makes its parts in `make`, defines its `loss`, and notes the values in `finds`.
     """
 
     needs = Needs("start", "unused", unlabelled=True)
     moves_statistics = True
     reads: ClassVar[StreamName] = "unlabelled"
-    """`unlabelled`, or `views` for two of each: as the training augments, and strongly."""
+    """The stream: `unlabelled`, or `views` for two of each input: augmented as in training, and
+    strongly."""
     finds: ClassVar[tuple[str, ...]] = ()
-    """What it tells of its last steps, by name."""
+    """Names of the values that it reports of its last steps."""
 
     def build(self, sizes: Sizes) -> None:
-        """Make its own parts, and no head."""
+        """Make the task's own parts, and no head."""
         self.head = nn.Identity()
         self.make()
         self.scaffold.register_buffer("found", torch.full((len(self.finds),), torch.nan))
 
     def make(self) -> None:
-        """Make what learns beside the backbone and is dropped afterwards, in the scaffold."""
+        """Make, in the scaffold, the modules that learn with the backbone and are then dropped."""
         raise NotImplementedError
 
     def phases(self) -> list[Phase]:
@@ -49,19 +50,19 @@ class Pretext(Strategy):
 
     @property
     def name(self) -> str:
-        """As it is typed: that of its file."""
+        """The task's name as it is typed: the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     def others(self) -> list[Group]:
-        """Return what learns beside the backbone."""
+        """Return the parameter groups that learn beside the backbone."""
         return [Group(name, part.parameters()) for name, part in self.scaffold.items()]
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the mean loss of a batch's inputs."""
+        """Return the mean loss over a batch's inputs."""
         raise NotImplementedError
 
     def note(self, **found: Tensor) -> None:
-        """Keep running means of what it `finds`."""
+        """Update the running means of the values in `finds`."""
         kept = self.scaffold.get_buffer("found")
         for name, value in found.items():
             place, now = self.finds.index(name), value.detach().to(kept)
@@ -69,13 +70,13 @@ class Pretext(Strategy):
             kept[place] = RECENT * before + (1 - RECENT) * now
 
     def tells(self) -> dict[str, Any]:
-        """Return what it noted of its last steps."""
+        """Return the running means of the values in `finds`."""
         told = self.scaffold.get_buffer("found").tolist()
         return dict(zip(self.finds, told, strict=True))
 
 
 def dense(*widths: int, batch_norm: bool = False) -> nn.Sequential:
-    """Return dense layers with ReLU between them, after BatchNorm if so."""
+    """Return dense layers with ReLU between them, and with BatchNorm before each ReLU if asked."""
     parts: list[nn.Module] = []
     for before, after in pairwise(widths[:-1]):
         norm = [nn.BatchNorm1d(after)] if batch_norm else []
@@ -84,7 +85,7 @@ def dense(*widths: int, batch_norm: bool = False) -> nn.Sequential:
 
 
 def pixels_of(backbone: Backbone) -> tuple[int, int]:
-    """Return height and width of the images that a network takes."""
+    """Return the height and width of the images that a network takes."""
     example = backbone.example()
     assert isinstance(example, Tensor)
     height, width = example.shape[-2:]

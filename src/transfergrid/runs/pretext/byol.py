@@ -1,4 +1,4 @@
-"""One view foretells what a slower second network makes of the other."""
+"""Pretext task BYOL: one view predicts a slower second network's projection of the other view."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from transfergrid.strategies.modes import unrecorded_statistics
 
 
 def foretelling(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the mean over a batch of 2 - 2 cos, (n, d) each; no gradient reaches the target."""
+    """Return the mean over a batch of 2 - 2 cos of (n, d) each; the target gets no gradient."""
     cosines = (normalize(prediction, dim=1) * normalize(target.detach(), dim=1)).sum(1)
     return (2 - 2 * cosines).mean()
 
 
 def momentum_at(step: int, steps: int, base: float) -> float:
-    """Return what the second network keeps of itself: from base to 1, by half a cosine."""
+    """Return the share of itself that the second network keeps: from base to 1, a half cosine."""
     return 1 - (1 - base) * (math.cos(math.pi * step / steps) + 1) / 2
 
 
 def spread(projected: Tensor) -> Tensor:
-    """Return the root of 1 - |mean|^2 of projections (n, d), brought to length 1.
+    """Return sqrt(1 - |mean|^2) of projections (n, d) that are normalised to length 1.
 
-    It is 1 where they point everywhere, and 0 where all point one way.
+    It is 1 if they point in all directions, and 0 if all point in the same one.
     """
     return (1 - normalize(projected, dim=1).mean(0).square().sum()).clamp_min(0).sqrt()
 
@@ -38,9 +38,9 @@ def spread(projected: Tensor) -> Tensor:
 class Byol(Pretext):
     """The prediction of one view's projection by a slow network's of the other, both ways, a sum.
 
-    Nothing keeps views of different images apart, so that all could become one: `spread` tells of
-    the last steps how far projections were from that, 1 for evenly spread and 0 for collapsed. The
-    slow network normalises by its batch, and nobody records that.
+    Nothing keeps the views of different images apart, so all projections could collapse into one:
+    `spread` reports, for the last steps, how far they were from that: 1 evenly spread, 0 collapsed.
+    The slow network uses batch statistics, without updating its running statistics.
 
     Formula: 2 - 2 cos(q(z_1), sg z'_2) and the same with views exchanged; weights of the second
     network m' <- t m' + (1 - t) m, t = 1 - (1 - t_0) (cos(pi k / K) + 1) / 2.
@@ -49,7 +49,7 @@ class Byol(Pretext):
 
     Args:
         momentum: t_0.
-        width: of projection and prediction; their hidden layers are twice as wide.
+        width: width of projection and prediction; their hidden layers are twice as wide.
     """
 
     reads = "views"
@@ -68,16 +68,16 @@ class Byol(Pretext):
         self.scaffold["second_projector"] = self.copied(self.scaffold["projector"])
 
     def others(self) -> list[Group]:
-        """Return projector and predictor; the second network follows."""
+        """Return projector and predictor; the second network gets no gradients."""
         names = ("projector", "predictor")
         return [Group(name, self.scaffold[name].parameters()) for name in names]
 
     def phases(self) -> list[Phase]:
-        """Return the phase, in which the second network follows each step."""
+        """Return the phase, in which the second network is updated after each step."""
         return [replace(phase, after=self.follow) for phase in super().phases()]
 
     def follow(self, step: int, steps: int) -> None:
-        """Let the second network follow the first one."""
+        """Move the second network's weights towards the first one's, as a running mean."""
         kept = momentum_at(step, steps, self.momentum)
         pairs = (
             (self.scaffold["second"], self.backbone),

@@ -1,4 +1,4 @@
-"""Patches that were taken out of an image, made again from the rest."""
+"""Pretext task: reconstruct patches that were masked in an image from the rest."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from transfergrid.strategies import Batch
 from transfergrid.strategies.unlabelled.sparse_coding import LARGEST
 
 LEAST = 1e-6
-"""Added to the variance of a patch."""
+"""Added to the variance of a patch, so that a constant patch does not divide by 0."""
 
 
 def masking(noise: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which patches are kept (n, k), 1 for those that are not (n, p), and how to go back.
+    """Return the indices of kept patches (n, k), a mask (n, p) and an order (n, p).
 
-    Those of least noise are kept, int(p (1 - share)) of them; the last (n, p) sorts kept and then
-    removed ones back to their places.
+    The k = int(p (1 - share)) patches of least noise are kept. The mask is 1 for removed patches.
+    The order sorts patches, kept ones first and then removed ones, back to their places.
 
     Args:
-        noise: (n, p).
-        share: that is taken out.
+        noise: random numbers, (n, p).
+        share: share of the patches that is removed.
     """
     patches = noise.shape[1]
     kept = int(patches * (1 - share))
@@ -36,7 +36,7 @@ def masking(noise: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def masked_mean(losses: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of losses (n, p) over those patches alone that were taken out."""
+    """Return the mean of losses (n, p) over the removed patches only."""
     return (losses * mask).sum() / mask.sum()
 
 
@@ -48,7 +48,7 @@ def patched(images: Tensor, side: int) -> Tensor:
 
 
 def normalised(patches: Tensor) -> Tensor:
-    """Return patches (n, p, numbers), each of mean 0 and unbiased variance 1."""
+    """Return patches (n, p, numbers), each normalised to mean 0 and unbiased variance 1."""
     mean, variance = patches.mean(2, keepdim=True), patches.var(2, keepdim=True)
     return (patches - mean) / (variance + LEAST).sqrt()
 
@@ -56,17 +56,17 @@ def normalised(patches: Tensor) -> Tensor:
 class Mae(Pretext):
     """A masked autoencoder for any network: most patches are blank, and a decoder makes them.
 
-    Declared: 4 by 4 patches; what is taken out is blank and not left out, as a network of
-    convolutions needs its whole image; the decoder is two dense layers on the embedding, no
-    transformer; of images larger than 32 pixels it makes averages. The loss is of removed patches
-    alone, each normalised.
+    Declared: 4 by 4 patches; removed patches are blank and not left out, because a convolutional
+    network needs its whole image; the decoder is two dense layers on the embedding, no transformer;
+    images larger than 32 pixels are reconstructed as averages. The loss is on removed patches
+    only, each normalised.
 
     Source: He et al. 2022, Masked autoencoders are scalable vision learners, CVPR, arXiv
     2111.06377, section 3 and models_mae.py.
 
     Args:
-        masked: share of the patches that is taken out.
-        width: of the decoder.
+        masked: share of the patches that is removed.
+        width: width of the decoder.
     """
 
     def __init__(self, masked: Part = 0.75, width: Count = WIDTH) -> None:

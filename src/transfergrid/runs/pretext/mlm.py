@@ -1,4 +1,4 @@
-"""Tokens that are hidden, or come next: how language models learn."""
+"""Pretext task of language models: predict masked tokens, or the next one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BY = "source.method=mlm"
 class Mlm(Pretext):
     """Masked tokens, drawn anew at each step; of decoders the next one. The head is dropped.
 
-    The same as what `further_pretraining` does with a target's texts, on a domain's, once for all
-    cells.
+    It does with a domain's texts, once for all cells, what `further_pretraining` does with a
+    target's texts.
 
     Source: Devlin et al. 2019, BERT (arXiv 1810.04805), section 3.1.
 
     Args:
-        masked: share of the tokens that is predicted, where tokens are hidden.
+        masked: share of the tokens that is masked and predicted; decoders ignore it.
     """
 
     def __init__(self, masked: Part = 0.15) -> None:
@@ -39,7 +39,7 @@ class Mlm(Pretext):
         self.scaffold["language"] = token_head(checked_language(self.backbone, BY))
 
     def phases(self) -> list[Phase]:
-        """Return the phase, of the blocks that hidden states come through."""
+        """Return one phase; the token head learns, and the blocks that lead to hidden states."""
         learns = [
             Group("read", read_through(self.backbone)),
             Group("tokens", self.scaffold["language"].parameters()),

@@ -1,4 +1,4 @@
-"""By how many quarters an image was turned."""
+"""Pretext task: tell by how many quarter turns an image was rotated."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ QUARTERS = 4
 
 
 def turned(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return images (n, c, h, h) turned by 0 to 3 quarters, counterclockwise, and by how many.
+    """Return images (n, c, h, h) rotated by 0 to 3 quarter turns, and the numbers of turns.
 
-    All four stand in one batch, (4 n, c, h, h), those that are not turned first.
+    Rotation is counterclockwise. All are in one batch, (4 n, c, h, h), the unrotated ones first.
     """
     four = [torch.rot90(images, quarters, (2, 3)) for quarters in range(QUARTERS)]
     labels = torch.arange(QUARTERS, device=images.device).repeat_interleave(len(images))
@@ -25,8 +25,8 @@ def turned(images: Tensor) -> tuple[Tensor, Tensor]:
 class Rotation(Pretext):
     """A linear head tells which of four ways up an image is; all four are in each batch.
 
-    A 6 turned by half is a 9, and a 0 is a 0: on digits the task cannot be solved, and what can be
-    is told as `accuracy`.
+    A 6 rotated by a half turn is a 9, and a 0 stays a 0: on digits the task cannot be solved fully.
+    How far it was solved is reported as `accuracy`.
 
     Source: Gidaris et al. 2018, Unsupervised representation learning by predicting image rotations,
     ICLR, arXiv 1803.07728, section 2.

@@ -1,4 +1,4 @@
-"""Two views of an image are each other's likest among all of a batch."""
+"""Pretext task SimCLR: two views of an image are the most similar pair in a batch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from transfergrid.strategies import Batch
 
 
 def nt_xent(one: Tensor, other: Tensor, temperature: float) -> Tensor:
-    """Return the mean over 2 n views of -log softmax of their likeness to the other view.
+    """Return the NT-Xent loss: the mean over 2 n views of -log softmax of the other view's cosine.
 
-    Among 2 n - 1 candidates: a view is none of its own.
+    The softmax is over the 2 n - 1 other views: a view is not compared with itself.
 
     Args:
         one: projections of length 1, (n, d).
-        other: of the other views of the same images, in the same order.
+        other: projections of the other views of the same images, in the same order.
         temperature: divides cosines.
     """
     both = torch.cat([one, other])
@@ -31,16 +31,17 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float) -> Tensor:
 class Simclr(Pretext):
     """Two augmented views of each image, projected, must find each other in the batch (NT-Xent).
 
-    One view is augmented as the training says, the other strongly: `source.training.augmentation=
-    strong` has two of a kind. Both go through the network in one pass, so that BatchNorm does not
-    tell them apart. A batch of n has 2 n - 2 others for each view: small ones teach little.
+    One view is augmented as the training says, the other strongly; with
+    `source.training.augmentation=strong` both are. Both pass through the network in one batch, so
+    that BatchNorm cannot tell them apart. A batch of n images has 2 n - 2 negatives for each view:
+    small batches teach little.
 
     Source: Chen et al. 2020, A simple framework for contrastive learning, ICML, arXiv 2002.05709,
     equation 1; the paper's crops and colours are this program's `strong`.
 
     Args:
         temperature: divides cosines.
-        width: of the projection.
+        width: width of the projection.
     """
 
     reads = "views"

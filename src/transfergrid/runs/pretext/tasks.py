@@ -1,4 +1,4 @@
-"""The pretext tasks by what they are called, and what each is of a source that learns by it."""
+"""The pretext tasks by name, and the task of a source that learns without labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASKS: dict[str, type[Pretext]] = {
 
 
 def pretext_of(source: TrainedSource) -> Pretext | None:
-    """Return the task of a source that learns without labels; None where it learns from labels."""
+    """Return the pretext task of a source; None if it learns from labels."""
     if not isinstance(source, PretrainedHere):
         return None
     made: Pretext = TASKS[source.method](**source.given)

@@ -1,4 +1,4 @@
-"""What a transferability score is given, and what it says."""
+"""The base of transferability scores: their inputs (features) and their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Targets = NDArray[Any]
 """Class indices, or numbers."""
 
 ROUNDING = 1e-9
-"""Relative: a value this little past a bound is at the bound."""
+"""Relative tolerance: a value that exceeds a bound by no more counts as at the bound."""
 ABSENT = {
     "labels": "there are no target labels",
     "posteriors": "the source's own classifier is not at hand",
@@ -30,19 +30,19 @@ ABSENT = {
 
 
 class UndefinedScoreError(ValueError):
-    """A score means nothing on these features; the message says why."""
+    """A score is not defined on these features; the message says why."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What one pass of a frozen source gives.
+    """The features from one pass of a frozen source.
 
     Attributes:
         target: (n, d) embeddings of target training examples.
-        labels: (n,) their class indices, or numbers (n,) or (n, outputs); None where there are no
-            target labels.
-        classes: how many classes the target has, C, drawn from or not; 0 of numbers.
-        posteriors: (n, Cs) what the source's own classifier says of them; rows sum to 1.
+        labels: (n,) their class indices, or numbers (n,) or (n, outputs); None without target
+            labels.
+        classes: number of classes of the target, C, including those without a label; 0 for numbers.
+        posteriors: (n, Cs) class probabilities of the source's own classifier; rows sum to 1.
         source: (m, d) embeddings of source-domain examples.
         absent: why a part is None, in words, by the name of the part.
     """
@@ -56,18 +56,18 @@ class Features:
 
     @property
     def counts(self) -> Ints:
-        """How many examples there are of each class that occurs."""
+        """The number of examples of each class that occurs."""
         counts: Ints = np.unique(self.known, return_counts=True)[1]
         return counts
 
     @property
     def of_numbers(self) -> bool:
-        """Whether the labels are numbers, and not classes."""
+        """Whether the labels are numbers, not classes."""
         return self.labels is not None and self.labels.dtype.kind == "f"
 
     @property
     def standardised(self) -> Floats:
-        """(n, K) numbers of mean 0 and variance 1, less those that are all alike."""
+        """(n, K) numbers of mean 0 and variance 1, without constant ones."""
         numbers = self.known.reshape(len(self.known), -1).astype(np.float64)
         spread = numbers.std(axis=0)
         varied: Floats = (numbers - numbers.mean(axis=0))[:, spread > 0] / spread[spread > 0]
@@ -75,7 +75,7 @@ class Features:
 
     @property
     def known(self) -> Targets:
-        """The labels, where a score has said that it needs them."""
+        """The labels, for a score that needs them."""
         assert self.labels is not None
         return self.labels
 
@@ -90,20 +90,20 @@ class Score(Component, ABC):
     """A forecast of how well a source serves a target, from frozen features alone."""
 
     paper: ClassVar[str]
-    """Where it is defined."""
+    """The paper that defines it."""
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     """Parts of `Features` that must be there: "labels", "posteriors", "source"."""
     higher_is_better: ClassVar[bool] = True
     takes_numbers: ClassVar[bool] = False
-    """Whether it is told of labels that are numbers too; most are of classes."""
+    """Whether it also takes labels that are numbers; most scores take classes only."""
 
     @classmethod
     def is_of_numbers_too(cls) -> bool:
-        """Return whether there is a value where the labels are numbers."""
+        """Return whether the score is defined for a target whose labels are numbers."""
         return cls.takes_numbers or "labels" not in cls.needs
 
     def __call__(self, features: Features) -> Value:
-        """Return the value with its bounds, or why there is none."""
+        """Return the score with its bounds, or the reason why there is none."""
         started = time.perf_counter()
         try:
             self._check(features)
@@ -118,15 +118,15 @@ class Score(Component, ABC):
         """Return the score.
 
         Raises:
-            UndefinedScoreError: it means nothing here.
+            UndefinedScoreError: it is not defined on these features.
         """
 
     def bounds(self, features: Features) -> tuple[float, float]:
-        """Return the least and greatest value that is possible on such features."""
+        """Return the least and greatest possible value on these features."""
         return -math.inf, math.inf
 
     def remarks(self, features: Features) -> tuple[str, ...]:
-        """Say what makes the value less telling than it looks."""
+        """Return remarks on what makes the value less informative than it looks."""
         return ()
 
     def _check(self, features: Features) -> None:
@@ -169,19 +169,19 @@ def entropy(labels: Ints) -> float:
 
 
 def centred(features: Floats) -> Floats:
-    """Return features less their mean."""
+    """Return features minus their mean."""
     found: Floats = features - features.mean(axis=0)
     return found
 
 
 def principal(features: Floats, kept: int | float) -> Floats:
-    """Return centred features in their leading principal directions, (n, k).
+    """Return the scores of centred features on their leading principal components, (n, k).
 
-    PCA leaves signs open; each direction has its largest value positive.
+    PCA leaves signs open; here the largest score (by size) of each component is positive.
 
     Args:
         features: (n, d).
-        kept: how many directions at most; or, below 1, the least share of the variance.
+        kept: most components to keep; or, below 1, the least share of the variance to keep.
 
     Raises:
         UndefinedScoreError: all examples have the same features.

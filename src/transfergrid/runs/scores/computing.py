@@ -1,4 +1,4 @@
-"""Scores of a source for a target, computed from one pass of features and kept."""
+"""Computes the scores of a source for a target from one pass of features, and keeps them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from transfergrid.runs.scores.pairs import Pair
 
 
 def compute(pair: Pair, scores: Sequence[Option], ledger: Ledger, passes: FeaturePasses) -> Kept:
-    """Compute these scores of a pair from one pass, keep them beside what was kept, return all.
+    """Compute these scores of a pair from one pass, add them to those kept, and return all.
 
     Raises:
-        BadInputError: source or target cannot be had.
+        BadInputError: source or target is not available.
     """
     kept, new = read(ledger, pair.id), _computed(pair, scores, passes)
     if kept is not None:

@@ -29,11 +29,11 @@ from transfergrid.sources.source import Source
 from transfergrid.strategies.base import Strategy
 
 CAP = 2000
-"""So many examples of the target, and of the source domain, are embedded at most."""
+"""Most examples of the target, and of the source domain, that are embedded."""
 
 
 class TellsOfTraining(NoTracker):
-    """Says that a source must be trained first."""
+    """A tracker that only prints that a source must be trained first."""
 
     def start(self, card: RunCard) -> None:
         """Print one line."""
@@ -41,11 +41,11 @@ class TellsOfTraining(NoTracker):
 
 
 class FeaturePasses:
-    """Embeds examples with frozen sources, each once: what a cell has embedded is not run again.
+    """Embeds examples with frozen sources; embeddings that a cell has cached are not recomputed.
 
     Args:
-        results: the ledger's folder, for sources that are trained here.
-        machine: what to run on.
+        results: the ledger's folder, with sources trained here and the cache.
+        machine: where to run.
     """
 
     def __init__(self, results: Path, machine: Machine) -> None:
@@ -57,11 +57,11 @@ class FeaturePasses:
     ) -> tuple[Features, dict[str, Any]]:
         """Return the features of a seed block's training examples, and notes on them.
 
-        The labels are those that a cell of this seed block draws, less its validation part; with
+        The labels are those that a cell of this seed block draws, without its validation part; with
         no labels, examples come from the whole pool. The test split is never read.
 
         Raises:
-            BadInputError: source or target cannot be had.
+            BadInputError: source or target is not available.
         """
         domain, made = OpenDomain(target), build(source)
         backbone = start(source, Needs(), self.maker, seed).backbone
@@ -92,7 +92,7 @@ class FeaturePasses:
     def _source_domain(
         self, made: Source, config: Config | None, backbone: Backbone
     ) -> tuple[Floats, Targets] | None:
-        """Return features and labels of the source domain, or a part of it."""
+        """Return features and labels of up to `CAP` source examples; None without such labels."""
         if made.domain is None or config is None or not made.labelled:
             return None
         domain = OpenDomain(config)
@@ -108,7 +108,7 @@ class FeaturePasses:
         carrier.attach(backbone, domain.task, Training(), 0)
         view = domain.view("pool", backbone.preprocess, rows)
         view.prepared = view.prepared.unkept()
-        seed_torch(0)  # for a backbone that draws even in eval mode
+        seed_torch(0)  # for a backbone that draws random numbers even in eval mode
         found = standing(carrier, (), self.machine, [view])
         features = said(carrier, carrier.features, view, self.machine, standing=found)
         return np.asarray(features.double().cpu().numpy())
@@ -125,7 +125,7 @@ def _some(rows: Ints, seed: int) -> Ints:
 def _posteriors(
     made: Source, backbone: Backbone, features: Floats, brought: tuple[Floats, Targets] | None
 ) -> tuple[Floats | None, str]:
-    """Return what the source's classifier says, and which classifier, or why there is none."""
+    """Return the source classifier's probabilities and its description, or None and why not."""
     if not made.knows or getattr(made, "shuffle_labels", False):
         return None, posteriors.PLACEBO
     held = posteriors.classifier_in_file(made, backbone)

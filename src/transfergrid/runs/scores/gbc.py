@@ -19,7 +19,7 @@ from transfergrid.runs.scores.base import (
 )
 
 FLOOR = 1e-6
-"""Least variance, as a share of the mean variance: classes of equal examples divide by it."""
+"""Least variance of a class, as a share of the mean variance, so that none is 0."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Gbc(Score):
     """Minus the sum of Bhattacharyya coefficients of all ordered pairs of classes.
 
     Pandy et al. 2022: -sum_{i != j} exp(-D_B(i, j)), on principal components. Classes with
-    one example have no variance and are left out. In [-K(K - 1), 0] for K classes that are left.
+    one example have no variance and are left out. In [-K(K - 1), 0] for the K other classes.
 
     Attributes:
-        covariance: "spherical" has one variance a class, "diagonal" one a class and dimension.
-        dimensions: principal components that are kept.
+        covariance: "spherical": one variance per class; "diagonal": one per class and dimension.
+        dimensions: number of principal components.
     """
 
     paper = "Pandy et al. 2022, Gaussian Bhattacharyya coefficient"
@@ -72,7 +72,7 @@ class Gbc(Score):
 
 
 def bhattacharyya(means: Floats, variances: Floats) -> Floats:
-    """Return the Bhattacharyya distance of every two Gaussians with diagonal covariance, (K, K).
+    """Return the pairwise Bhattacharyya distances of Gaussians with diagonal covariance, (K, K).
 
     1/8 (m1 - m2)^T S^-1 (m1 - m2) + 1/2 log(|S| / sqrt(|S1| |S2|)) with S = (S1 + S2) / 2.
     """

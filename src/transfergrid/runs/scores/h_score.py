@@ -1,4 +1,4 @@
-"""H-score: variance between classes over variance within, as an optimal linear model sees it."""
+"""H-score: variance between classes relative to the total, as an optimal linear model sees it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class HScore(Score):
 
     With fewer examples than dimensions cov(f) cannot be inverted, and a pseudo-inverse gives every
     source the greatest value. With `shrinkage`, cov(f) is the Ledoit-Wolf estimate with shrinkage
-    a, and cov(E[f | y]) is taken times 1 - a (Ibrahim et al. 2022). Without it the score is
+    a, and cov(E[f | y]) is multiplied by 1 - a (Ibrahim et al. 2022). Without it the score is
     invariant to invertible affine maps of the features; with it, to rotation and scale.
     In [0, min(d, K - 1)] for K classes that occur.
 
     Attributes:
-        shrinkage: regularise.
+        shrinkage: whether to regularise.
     """
 
     paper = "Bao et al. 2019, H-score; Ibrahim et al. 2022, regularised"
@@ -52,14 +52,17 @@ class HScore(Score):
 
 
 def _class_means(spread: Floats, onehot: Floats) -> Floats:
-    """Return class means times the root of their size, (K, d); their square is n cov(E[f | y])."""
+    """Return class means M times the root of their size, (K, d): M^T M is n cov(E[f | y])."""
     size = onehot.sum(axis=0)[:, None]
     means: Floats = (onehot.T @ spread) / np.sqrt(size)
     return means
 
 
 def _shrunk(spread: Floats, between: Floats) -> float:
-    """Solve with the shrunk covariance in the examples' own span, which holds the class means."""
+    """Return the score with shrunk covariance, computed in the span of the examples.
+
+    The class means lie in that span.
+    """
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     n, d = spread.shape

@@ -1,4 +1,4 @@
-"""What nearest neighbours on the source's features get right, or explain, leaving one out."""
+"""Leave-one-out k-NN on the source's features: accuracy for classes, R² for numbers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Knn(Score):
     """k-NN accuracy, each example judged by the k nearest others.
 
     Neighbours vote with exp(s / temperature), s their cosine similarity (Caron et al. 2021, DINO).
-    Examples that are alone in their class cannot be right, and are only voters. Equal votes go to
-    the first class. In [0, 1].
+    Examples that are alone in their class cannot be right: they vote but are not judged. Of equal
+    votes the first class wins. In [0, 1].
 
-    Of labels that are numbers it is R², the mean over them, of the neighbours' weighted mean: at
-    most 1.
+    For labels that are numbers it is the R² of the neighbours' weighted mean, averaged over the
+    outputs: at most 1.
 
     Attributes:
-        k: neighbours that vote.
-        temperature: of the weights; 0.07 gives s=.9 4.17 times the vote of s=.8.
+        k: number of neighbours that vote.
+        temperature: temperature of the weights; 0.07 gives s=.9 4.17 times the vote of s=.8.
     """
 
     paper = "Caron et al. 2021 (weights); leave-one-out k-NN"
@@ -60,7 +60,7 @@ class Knn(Score):
         return float(1 - ((labels - told) ** 2).mean())
 
     def _votes(self, similar: Floats, of: Floats) -> Floats:
-        """Return sums (n, K) of the neighbours' rows by weight; none is a neighbour of itself."""
+        """Return weighted sums (n, K) of the neighbours' rows; no example is its own neighbour."""
         k = min(self.k, len(similar) - 1)
         np.fill_diagonal(similar, -np.inf)
         nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
@@ -70,13 +70,13 @@ class Knn(Score):
 
 
 def dino_weights(similarity: Floats, temperature: Positive = 0.07) -> Floats:
-    """Return exp(s / temperature) up to a factor that all votes on one example share."""
+    """Return exp(s / temperature), up to a factor shared by all votes on an example."""
     weights: Floats = np.exp((similarity - similarity.max(axis=-1, keepdims=True)) / temperature)
     return weights
 
 
 def cosines(features: Floats) -> Floats:
-    """Return the cosine similarity of every two examples, (n, n); 0 with a zero vector."""
+    """Return the pairwise cosine similarities of examples, (n, n); 0 for a zero vector."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.where(length > 0, length, 1.0)
     similar: Floats = unit @ unit.T

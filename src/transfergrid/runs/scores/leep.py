@@ -1,4 +1,4 @@
-"""LEEP: how well the source's own predictions tell the target's labels."""
+"""LEEP: how well the source's own predictions predict the target's labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfergrid.runs.scores.base import Features, Floats, Score, entropy
 
 @dataclass(frozen=True)
 class Unknown(Score):
-    """What is left unknown of the labels, in [-H(Y), 0] nats."""
+    """Base of scores of how uncertain the labels remain, in [-H(Y), 0] nats."""
 
     @override
     def bounds(self, features: Features) -> tuple[float, float]:
@@ -21,13 +21,13 @@ class Unknown(Score):
 
 @dataclass(frozen=True)
 class OfPosteriors(Unknown):
-    """What a source's own predictions leave unknown."""
+    """Base of scores of how uncertain the labels remain, given the source's own predictions."""
 
     needs = ("labels", "posteriors")
 
     @override
     def remarks(self, features: Features) -> tuple[str, ...]:
-        """Say where the source's classes are so many that each example may have its own."""
+        """Return a remark if the source has more classes than there are examples."""
         assert features.posteriors is not None
         n, source_classes = features.posteriors.shape
         few = "fewer examples than source classes, which moves it to 0 whatever the source"
@@ -40,8 +40,8 @@ class Leep(OfPosteriors):
 
     mean_i log sum_z P(y_i | z) theta_z(x_i), P(y | z) counted with theta as weights.
 
-    In [-H(Y), 0]: it is what one EM step makes of a predictor that knows the class shares alone,
-    and EM never lowers a likelihood.
+    In [-H(Y), 0]: it is the log likelihood after one EM step from a predictor that knows only the
+    class shares, and EM never lowers a likelihood.
     """
 
     paper = "Nguyen et al. 2020, LEEP"

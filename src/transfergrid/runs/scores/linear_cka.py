@@ -1,4 +1,4 @@
-"""Linear CKA: do examples of one class lie together as the labels say?"""
+"""Linear CKA: are features similar where labels are equal?"""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class LinearCka(Score):
     """Linear centred kernel alignment of the source's features of the target with one-hot labels.
 
     Kornblith et al. 2019, with the labels as reference (kernel-target alignment, Cortes et
-    al. 2012), for that has a direction: closeness to the labels is what a target asks for. Likeness
-    to the same architecture with random weights, the other usual reference, only tells whether
-    training moved the features, not whether it helped.
+    al. 2012), because that has a direction: closer to the labels is better for the target. The
+    other usual reference, the same architecture with random weights, only shows whether training
+    moved the features, not whether that helped.
 
     Attributes:
-        debiased: estimate HSIC without bias (Song et al. 2012; Nguyen et al. 2021): the plain
-            estimate is near 1 for any features with fewer examples than dimensions. Both lie in
-            [-1, 1], the plain one from 0.
+        debiased: whether HSIC is estimated without bias (Song et al. 2012; Nguyen et al. 2021): the
+            plain estimate is near 1 for any features with fewer examples than dimensions. In
+            [-1, 1] without bias, in [0, 1] plain.
     """
 
     paper = "Kornblith et al. 2019, CKA; Song et al. 2012, unbiased HSIC"
@@ -66,7 +66,7 @@ def _centred(gram: Floats) -> Floats:
 
 
 def _u_centred(gram: Floats) -> Floats:
-    """Centre without the diagonal: products of such matrices estimate HSIC without bias."""
+    """Return the U-centred matrix, without diagonal: its products estimate HSIC without bias."""
     n, off = len(gram), gram - np.diag(np.diag(gram))
     rows = off.sum(axis=0) / (n - 2)
     centred: Floats = off - rows - rows[:, None] + off.sum() / ((n - 1) * (n - 2))

@@ -12,7 +12,7 @@ from typing_extensions import override
 from transfergrid.runs.scores.base import Features, Floats, Score, UndefinedScoreError
 
 GRID = np.linspace(-30.0, 30.0, 121)
-"""Log ratios of the two precisions, about the features' own scale."""
+"""Log ratios of the two precisions, relative to the features' own scale."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class LogMe(Score):
     """Maximum log evidence of one-vs-rest labels per example and class (You et al. 2021).
 
     For each class, y = F w + noise with w ~ N(0, 1/alpha) and noise ~ N(0, 1/beta). The paper finds
-    alpha and beta by a fixed point of the evidence; here the evidence, of which only the ratio
-    alpha/beta is not known in closed form, is maximised over that ratio directly, which also ends
-    where the fixed point runs away. Invariant to rotation and scale. No bounds.
+    alpha and beta by fixed-point iteration. Here the evidence is maximised directly over the ratio
+    alpha/beta (the rest has a closed form), which also works where the iteration diverges.
+    Invariant to rotation and scale. No bounds.
 
-    Of labels that are numbers y is each of them, standardised: so their unit moves nothing.
+    For labels that are numbers, y is each output, standardised: so units have no effect.
     """
 
     paper = "You et al. 2021, LogME"

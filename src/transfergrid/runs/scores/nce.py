@@ -1,4 +1,4 @@
-"""NCE: what the source's predicted class leaves unknown of the target's label."""
+"""NCE: how uncertain the target's label remains, given the source's predicted class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfergrid.runs.scores.leep import OfPosteriors
 class Nce(OfPosteriors):
     """Negative conditional entropy -H(Y | Z), Z the source's likeliest class, in nats.
 
-    Tran et al. 2019, with the source's predictions in the place of its labels, as in Nguyen
+    Tran et al. 2019, with the source's predictions in place of its labels, as in Nguyen
     et al. 2020. In [-H(Y), 0].
     """
 

@@ -1,4 +1,4 @@
-"""N-LEEP: LEEP with clusters of the features in the place of the source's classes."""
+"""N-LEEP: LEEP with clusters of the features in place of the source's classes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from transfergrid.runs.scores.base import (
 from transfergrid.runs.scores.leep import Unknown, leep
 
 LEAST_EACH = 2
-"""Examples a Gaussian: with one each, clusters name examples and every source scores 0."""
+"""Least examples per Gaussian: with one each, a cluster is one example and all sources score 0."""
 
 
 @dataclass(frozen=True)
 class Nleep(Unknown):
     """LEEP over the responsibilities of a Gaussian mixture on principal components.
 
-    Li et al. 2021, "Ranking neural checkpoints". In [-H(Y), 0]. The mixture is fitted from a
-    fixed start.
+    Li et al. 2021, "Ranking neural checkpoints". In [-H(Y), 0]. The mixture is fitted with a
+    fixed seed.
 
     Attributes:
-        gaussians_per_class: Gaussians for each class that the target has.
-        variance: share of it that the principal components keep.
-        covariance: of each Gaussian; "full" has d(d+1)/2 parameters, too many for few labels.
+        gaussians_per_class: number of Gaussians for each class of the target.
+        variance: share of the variance that the principal components keep.
+        covariance: kind of covariance; "full" has d(d+1)/2 parameters, too many for few labels.
     """
 
     paper = "Li et al. 2021, Ranking neural checkpoints"
@@ -56,7 +56,7 @@ class Nleep(Unknown):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
 
-        scale = float(reduced.std())  # the ridge below is in units of the features
+        scale = float(reduced.std())  # the mixture's own ridge is in units of the features
         mixture = GaussianMixture(gaussians, covariance_type=self.covariance, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

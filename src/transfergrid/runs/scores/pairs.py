@@ -1,4 +1,4 @@
-"""What scores are computed for: a source and a target in a seed block, and which are missing."""
+"""Pairs that scores are computed for (source, target, seed block), and which scores are missing."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ USES = (
     Needs(domains=1),
     Needs(source="start", domains=1),
 )
-"""What strategies take of a source, each with a digest of its own in the cells' records."""
+"""The ways in which strategies use a source; each gives it a different digest in cells' records."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A source and a target in one seed block: what scores are computed for."""
+    """A source and a target in one seed block, for which scores are computed."""
 
     source: Option
     target: Option
     labels: Labels
     seed: int
     protocol: int = PROTOCOL
-    """Of the cells whose source and target they are."""
+    """Protocol of the cells that the source and target belong to."""
 
     @property
     def source_parts(self) -> tuple[str, ...]:
-        """The source's digests as cells' records have them, the one without its domain first."""
+        """The source's digests as in cells' records; the one without its domain comes first."""
         return source_parts(self.source, self.protocol)
 
     @property
     def target_part(self) -> str:
-        """The target's digest as cells' records have it."""
+        """The target's digest as in cells' records."""
         return target_part(self.target, self.protocol)
 
     @property
@@ -68,9 +68,9 @@ def target_part(target: Option, protocol: int) -> str:
 
 
 def missing(pair: Pair, kept: Kept | None, scores: Iterable[Option]) -> list[Option]:
-    """Return those of a pair's scores that are not kept.
+    """Return the scores of a pair that are not kept.
 
-    What was kept under an earlier protocol is found by the scores' names: digests are of one.
+    Under an earlier protocol kept scores are found by name: digests differ between protocols.
     """
     if kept is None:
         return list(scores)

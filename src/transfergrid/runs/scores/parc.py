@@ -1,4 +1,4 @@
-"""PARC: are examples that the source finds unlike of different classes?"""
+"""PARC: are examples with dissimilar features of different classes?"""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from transfergrid.runs.scores.base import Features, Floats, Score, UndefinedScor
 class Parc(Score):
     """Spearman correlation of pairwise distances: of features, and of one-hot labels.
 
-    Pairwise annotation representation comparison (Bolya et al. 2021): distances are one
-    minus Pearson's correlation of two rows, over all pairs of examples. In [-1, 1]; the paper
-    prints it times 100. Pearson's correlation over principal components depends on their signs;
+    Pairwise annotation representation comparison (Bolya et al. 2021): a distance is one minus
+    Pearson's correlation of two rows, over all pairs of examples. In [-1, 1]; the paper
+    multiplies it by 100. Pearson's correlation over principal components depends on their signs;
     see `base.principal`.
 
     Attributes:
-        dimensions: principal components that are kept.
+        dimensions: number of principal components.
     """
 
     paper = "Bolya et al. 2021, PARC"
@@ -43,12 +43,12 @@ class Parc(Score):
         alike, above = features.onehot @ features.onehot.T, np.triu_indices(len(reduced), 1)
         if len(set(alike[above])) < 2:
             raise UndefinedScoreError("one label a class: no two examples are alike")
-        # Pearson's correlation of two one-hot rows has two values only, one for alike
+        # Pearson's correlation of two one-hot rows has only two values, one for equal classes
         return float(spearmanr(pearson_distances(reduced)[above], -alike[above]).statistic)
 
 
 def pearson_distances(rows: Floats) -> Floats:
-    """Return one minus Pearson's correlation of every two rows, (n, n)."""
+    """Return one minus Pearson's correlation of each pair of rows, (n, n)."""
     about = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(about, axis=1, keepdims=True)
     unit = about / np.where(length > 0, length, 1.0)

@@ -1,4 +1,4 @@
-"""What a source's own classifier says of target examples."""
+"""Class probabilities of a source's own classifier for target examples."""
 
 from __future__ import annotations
 
@@ -33,10 +33,15 @@ def from_classifier(features: Floats, weight: Floats, bias: Floats) -> Floats:
 
 
 def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
-    """Return what a logistic regression, fitted on source examples, says of target features.
+    """Return the probabilities of a logistic regression, fitted on source examples, on the target.
 
-    It stands for the source's own classifier where that is not kept: the same classes, the same
-    frozen features, a linear model.
+    It stands in for the source's own classifier if that is not kept: same classes, same frozen
+    features, a linear model.
+
+    Args:
+        features: target features, (n, d).
+        source: source features, (m, d).
+        labels: source classes, (m,).
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -48,7 +53,7 @@ def from_domain(features: Floats, source: Floats, labels: Ints) -> Floats:
 
 
 def classifier_in_file(source: Source, backbone: Backbone) -> tuple[Floats, Floats] | None:
-    """Return weight and bias of the linear classifier that a weight file held, if it held one."""
+    """Return weight and bias of the linear classifier in a weight file; None if it has none."""
     from transfergrid.sources.files import heads
 
     held = (

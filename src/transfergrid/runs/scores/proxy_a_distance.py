@@ -19,13 +19,13 @@ LEAST = 10
 class ProxyADistance(Score):
     """2 (1 - 2e), at least 0, e the cross-validated error of a linear domain classifier.
 
-    Ben-David et al. 2007. As many examples of each domain; features are standardised
-    within each fold. In [0, 2], and lower is better: 0 where the domains look alike to the source.
-    It says nothing of labels, so a source may be near and useless.
+    Ben-David et al. 2007. Both domains have equally many examples; features are standardised
+    within each fold. In [0, 2], and lower is better: 0 if the source cannot tell the domains apart.
+    It ignores labels, so a source may be near and useless.
 
     Attributes:
-        folds: of the cross-validation.
-        regularisation: of the logistic regression (scikit-learn's C).
+        folds: number of folds of the cross-validation.
+        regularisation: scikit-learn's C of the logistic regression; lower is stronger.
     """
 
     paper = "Ben-David et al. 2007, proxy A-distance"
@@ -68,5 +68,5 @@ def distance(error: float) -> float:
 
 
 def _some(features: Floats, n: int) -> Floats:
-    """Return n rows, drawn from a fixed start."""
+    """Return n rows, drawn with a fixed seed."""
     return features[np.sort(np.random.default_rng(0).permutation(len(features))[:n])]

@@ -1,4 +1,4 @@
-"""TransRate: how much shorter the features' code becomes when the labels are known."""
+"""TransRate: how much shorter a code of the features becomes when the labels are known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from transfergrid.runs.scores.base import Features, Floats, Score, centred
 class TransRate(Score):
     """R(Z) - sum_c n_c/n R(Z_c) in nats, Z centred (Huang et al. 2022).
 
-    R(Z) = 1/2 log det(I + Z^T Z / (n eps)). Classes count by their size, as in the equation;
-    libraries that count all alike differ where classes are unequal. In [0, R(Z)]. It grows with the
-    features' scale, so it compares sources of one architecture better than others.
+    R(Z) = 1/2 log det(I + Z^T Z / (n eps)). Classes are weighted by their size, as in the
+    equation; libraries that weight them equally differ if classes are unequal. In [0, R(Z)]. It
+    grows with the features' scale, so it compares best sources of one architecture.
 
     Attributes:
-        eps: squared distortion that is allowed.
+        eps: allowed squared distortion.
     """
 
     paper = "Huang et al. 2022, TransRate"
@@ -42,7 +42,7 @@ class TransRate(Score):
 
 
 def coding_rate(features: Floats, eps: float) -> float:
-    """Return 1/2 log det(I + Z^T Z / (n eps)), by the smaller of the two Gram matrices."""
+    """Return 1/2 log det(I + Z^T Z / (n eps)), from the smaller of the two Gram matrices."""
     n, d = features.shape
     gram = features.T @ features if d <= n else features @ features.T
     return 0.5 * float(np.linalg.slogdet(np.eye(len(gram)) + gram / (n * eps))[1])

@@ -1,4 +1,4 @@
-"""The risk on the target, by source examples that look like it: deep embedded validation."""
+"""The rule `dev` (deep embedded validation): target risk from reweighted source examples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +7,13 @@ Floats = NDArray[np.float64]
 
 
 def embedded_risk(weights: Floats, losses: Floats) -> float:
-    """Return the weighted risk with its control variate (You et al. 2019, equation 9).
+    """Return the importance-weighted risk with a control variate (You et al. 2019, equation 9).
 
-    Less is better. It may be negative, and is as large as the largest weight allows.
+    Less is better. It may be negative, and only the largest weight limits its size.
 
     Args:
-        weights: of held-out source examples, (n,): the ratio of target to source density there.
-        losses: of the same examples, (n,).
+        weights: ratios of target to source density at held-out source examples, (n,).
+        losses: losses of the same examples, (n,).
     """
     weighted = weights * losses
     spread = weights.var()
@@ -25,14 +25,14 @@ def embedded_risk(weights: Floats, losses: Floats) -> float:
 def density_ratios(source: Floats, target: Floats, held_out: Floats) -> Floats:
     """Return the ratio of target to source density (n,) at held-out source examples.
 
-    By a logistic regression, L2 with C=1, that tells source from target embeddings, each of mean 0
-    and variance 1 over both. What was held out is in neither: else its weights would be those of
-    what the regression has learned by heart.
+    It comes from a logistic regression (L2, C=1) that tells source from target embeddings,
+    standardised over both. Held-out examples are not in its training set: else it could have
+    memorised them.
 
     Args:
         source: embeddings of source examples that were trained on, (m, dim).
-        target: of target inputs, (k, dim).
-        held_out: (n, dim).
+        target: embeddings of target inputs, (k, dim).
+        held_out: embeddings of held-out source examples, (n, dim).
     """
     from sklearn.linear_model import LogisticRegression
 

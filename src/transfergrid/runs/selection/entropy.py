@@ -1,4 +1,4 @@
-"""How sure predictions are."""
+"""The rule `entropy`: how confident predictions are."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from torch import Tensor
 def mean_entropy(logits: Tensor) -> float:
     """Return the mean entropy of predictions, nats; less is better (Morerio et al. 2018).
 
-    One class predicted for everything, surely, has the least there is.
+    A model that confidently predicts one class for everything has the least entropy.
 
     Args:
         logits: (n, classes).

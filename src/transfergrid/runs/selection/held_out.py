@@ -1,4 +1,4 @@
-"""Which source examples nothing is learned from, where a rule is to choose by them."""
+"""Which source examples are held out from training, for rules that choose by them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from transfergrid.records.seeds import generator
 
 EVERY = 5
-"""One source example of so many, of each class, is held out."""
+"""One in this many source examples of each class is held out."""
 
 
 def held_out(labels: NDArray[Any], seed: int, domain: int = 0) -> NDArray[np.bool_]:
-    """Return which source examples (n,) nothing is learned from: a fifth of each class.
+    """Return which source examples (n,) are held out from training: a fifth of each class.
 
     Args:
-        labels: of classes, (n,).
-        seed: of the seed block.
+        labels: class indices, (n,).
+        seed: the seed block.
         domain: number of the source domain.
     """
     held = np.zeros(len(labels), dtype=bool)

@@ -1,4 +1,4 @@
-"""The rules by their names."""
+"""The rules that choose a step without target labels, by name."""
 
 from __future__ import annotations
 
@@ -37,4 +37,4 @@ SCORES: dict[str, Callable[[Shown], float]] = {
     "bnm": lambda shown: nuclear_norm(shown.target),
     "dev": _risk,
 }
-"""By the names of `records.selection.RULES`, which says of each which way it goes."""
+"""By the names of `records.selection.RULES`, which says for each whether more or less is better."""

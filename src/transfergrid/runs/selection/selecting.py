@@ -1,4 +1,4 @@
-"""Looks at a run of a strategy without a target label, and finds what each rule says of it."""
+"""Looks at a run of a strategy without target labels, and computes the score of each rule."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from transfergrid.runs.selection.shown import Shown
 from transfergrid.strategies.base import Strategy
 
 MOST = 1000
-"""Examples of each part that are looked at, at most."""
+"""Most examples of each part that are looked at."""
 
 
 @dataclass
 class Selecting:
-    """What is looked at, and why.
+    """The examples that a run is looked at on, and the rule that chooses its step.
 
     Attributes:
-        rule: by which a step is chosen; None: by none, the last step is kept.
-        metric: that decides on the target.
-        target: its inputs, without labels.
+        rule: the rule that chooses the step; None: the last step is kept.
+        metric: the metric that decides on the target.
+        target: target inputs, without labels.
         source: examples of each source domain that are learned from.
-        held_out: examples of these that are not.
-        test: the test part, for the oracle and for nothing else; None unless that is asked for.
+        held_out: examples of each source domain that are held out.
+        test: the test part, for the oracle and nothing else; None unless the oracle is asked for.
     """
 
     rule: RuleName | None
@@ -52,7 +52,7 @@ class Selecting:
 
     @property
     def rules(self) -> tuple[RuleName, ...]:
-        """The rules that are computed: all that there can be where they are to be compared."""
+        """The rules to compute: `rule` alone; with the oracle all possible ones, to compare."""
         if self.test is None:
             return (self.rule,) if self.rule else ()
         return tuple(rule for rule in RULES if self.held_out or rule not in OF_SOURCE)
@@ -65,14 +65,14 @@ class Selecting:
         machine: Machine,
         trainer: pl.Trainer | None = None,
     ) -> Look:
-        """Return what is found of a strategy as it stands.
+        """Return the rules' scores of a strategy in its present state.
 
         Args:
-            strategy: that is trained.
-            by: what predicts.
-            step: after which it is looked.
-            machine: where.
-            trainer: in which the strategy is training at this moment, if it is.
+            strategy: the strategy that is trained.
+            by: the function that predicts.
+            step: the step after which this look happens.
+            machine: where to run.
+            trainer: the trainer in which the strategy is training now; None: it is not training.
         """
         cut = strategy.cut
 
@@ -107,7 +107,7 @@ class Selecting:
         return value if METRICS[self.metric].higher_is_better else -value
 
     def told(self, looks: list[Look]) -> Selection:
-        """Return what a record says of these looks."""
+        """Return the record's entry on these looks."""
         held = sum(map(len, self.held_out))
         return Selection(rule=self.rule, target=len(self.target), source=held, looks=tuple(looks))
 
@@ -120,15 +120,17 @@ def selecting_of(
     preprocess: Preprocess,
     seed: int,
 ) -> Selecting | None:
-    """Return what looks at a cell's run without target labels; None where nobody is to.
+    """Return what looks at a cell's run without target labels; None if that is not asked for.
+
+    None also if the cell has a validation part.
 
     Args:
-        target: the cell's.
-        drawn: of its pool.
-        data: what is learned from, with what is held out of the source.
-        training: says by which rule, if by any, and whether the oracle is asked for.
-        preprocess: of inputs.
-        seed: of the seed block.
+        target: the cell's target.
+        drawn: the draw from its pool.
+        data: the data learned from, with the held-out source examples.
+        training: says which rule to use, if any, and whether the oracle is asked for.
+        preprocess: preprocessing of inputs.
+        seed: the seed block.
     """
     if data.validation is not None or not asks(training):
         return None
@@ -145,12 +147,12 @@ def selecting_of(
 
 
 def asks(training: Training) -> bool:
-    """Whether a training asks for looks without target labels."""
+    """Return whether a training asks for looks without target labels."""
     return training.selection is not None or bool(training.oracle)
 
 
 def few(view: View, seed: int, name: str) -> View:
-    """Return at most `MOST` of a view's examples, drawn by the seed block, whatever their class."""
+    """Return at most `MOST` of a view's examples, drawn by the seed block regardless of class."""
     if len(view) <= MOST:
         return view
     return view.part(np.sort(generator(seed, "selection", name).permutation(len(view))[:MOST]))

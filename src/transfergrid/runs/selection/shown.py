@@ -1,4 +1,4 @@
-"""What a rule is shown of a strategy as it stands."""
+"""What a rule sees of a strategy in its present state."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Shown:
-    """Predictions and embeddings, each made when it is first asked for.
+    """Predictions and embeddings, each computed when it is first asked for.
 
     Args:
-        predict: gives the logits (n, classes) of a part, float64 on the CPU.
-        embed: gives the embeddings (n, dim) of a part, likewise.
-        labels: of the held-out source examples, (n,); None without any.
-        score: of probabilities (n, classes) and labels (n,), by the metric that decides; more is
-            better.
+        predict: returns the logits (n, classes) of a part, float64 on the CPU.
+        embed: returns the embeddings (n, dim) of a part, likewise.
+        labels: labels of the held-out source examples, (n,); None if there are none.
+        score: scores probabilities (n, classes) against labels (n,) by the metric that decides;
+            more is better.
     """
 
     predict: Callable[[str], Tensor]
@@ -37,10 +37,10 @@ class Shown:
 
     @cached_property
     def held_out(self) -> Tensor:
-        """Logits of source examples that nothing was learned from, (n, classes)."""
+        """Logits of held-out source examples, (n, classes)."""
         return self.predict("held_out")
 
     @cached_property
     def embedded(self) -> dict[str, Floats]:
-        """Embeddings (n, dim) of `target`, of `held_out` and of a part of the `source` learned."""
+        """Embeddings (n, dim) of `target`, of `held_out` and of `source` examples learned from."""
         return {part: self.embed(part).numpy() for part in ("target", "held_out", "source")}

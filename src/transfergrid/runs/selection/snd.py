@@ -1,4 +1,4 @@
-"""How densely predictions lie beside each other: soft neighbourhood density."""
+"""The rule `snd` (soft neighbourhood density): how densely predictions lie together."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ TEMPERATURE = 0.05
 def neighbourhood_density(logits: Tensor, temperature: float = TEMPERATURE) -> float:
     """Return the mean entropy of similarities to the others (Saito et al. 2021, equation 3).
 
-    More is better. It grows with n, up to log(n - 1), which a model has that predicts one class for
-    everything.
+    More is better. It grows with n, up to log(n - 1), which a model that predicts one class for
+    everything reaches.
 
     Args:
-        logits: (n, classes), n from 2.
-        temperature: of the softmax over cosines.
+        logits: (n, classes), n at least 2.
+        temperature: temperature of the softmax over cosines.
     """
     said = normalize(logits.softmax(1))
     similar = said @ said.T / temperature

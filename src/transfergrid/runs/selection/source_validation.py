@@ -1,4 +1,4 @@
-"""How good a strategy is on the source."""
+"""The rule `source_validation`: how good a strategy is on held-out source examples."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ from torch import Tensor
 def score_on_source(
     logits: Tensor, labels: Tensor, score: Callable[[Tensor, Tensor], float]
 ) -> float:
-    """Return the score on source examples that nothing was learned from; more is better.
+    """Return the score on held-out source examples; more is better.
 
-    Of the target it says nothing.
+    It says nothing about the target.
 
     Args:
         logits: (n, classes).
         labels: (n,).
-        score: of probabilities and labels.
+        score: scores probabilities against labels.
     """
     return score(logits.softmax(1).float(), labels)

@@ -1,7 +1,7 @@
-"""Which settings a cell tries, by number: each is a function of seed block and trials before it.
+"""Which settings a cell tries: each is a function of its number, the seed block and earlier trials.
 
-So a search goes on where it was stopped, more trials begin with the same ones, and arms of one seed
-block draw the same places in what they search. Imports no torch.
+So a stopped search can resume, a search with more trials begins with the same ones, and the arms of
+a seed block draw the same positions in their ranges. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from transfergrid.records.space import Range
 
 Values = dict[str, float]
 RANDOM_FIRST = 4
-"""One of so many of Optuna's trials is drawn at random, before it begins to learn from them."""
+"""One in this many of Optuna's trials is drawn at random: the first ones, to learn from."""
 
 
 @dataclass(frozen=True)
 class Search(Component, ABC):
-    """How the settings of a strategy are looked for, with the same trials for all arms.
+    """How the settings of a strategy are searched, with the same number of trials for all arms.
 
     Args:
-        trials: how many settings each arm tries, for the full number of steps each.
-        space: what is searched, by the strategy's argument: `low`, `high`, `log` and `default` as
-            in the strategy's own YAML. Planning fills it from there; what is given here wins.
-        only: of the space, what is searched; the rest keeps its defaults. None for all of it.
-        seed: of what is drawn, the same settings then in all seed blocks; None for each block's.
-        held_out: labels a class (of numbers, in all) that judge the trials although no strategy
-            is given them, of a development target; None for the cell's validation part.
-        warm_start: "defaults": the first trial is what the strategy is without a search; "ledger":
-            the first trials are what was best on other targets, of the same strategy, by their
-            validation parts. The others are those of a search without it.
-        first: what these trials are: `values`, and the `cell` and `target` that they come from,
-            where they do. Planning fills it.
+        trials: how many settings each arm tries, each trained for the full number of steps.
+        space: ranges by the strategy's argument: `low`, `high`, `log` and `default` as in the
+            strategy's own YAML. Planning fills it from there; what is given here wins.
+        only: arguments of the space that are searched; the rest keeps its defaults. None: all.
+        seed: seed of the draws, for the same settings in all seed blocks; None: the seed block's.
+        held_out: labels per class (of numbers, in all) of a development target that score the
+            trials and are given to no strategy; None: the cell's validation part scores them.
+        warm_start: "defaults": the first trial has the strategy's defaults; "ledger": the first
+            trials have the settings that validated best on other targets, for the same strategy.
+            The other trials are those of a search without a warm start.
+        first: the trials of the warm start: `values`, and the `cell` and `target` that they come
+            from, if any. Planning fills it.
 
     Raises:
         BadInputError: a value makes no sense.
@@ -67,31 +67,31 @@ class Search(Component, ABC):
 
     @property
     def ranges(self) -> dict[str, Range]:
-        """What is searched, by the strategy's argument."""
+        """The searched ranges, by the strategy's argument."""
         return {name: Range(**told) for name, told in self.space.items()}
 
     def begin(self, number: int) -> Mapping[str, Any] | None:
-        """Return what a trial begins with, from 0; None where it is searched."""
+        """Return the warm start of a trial, counted from 0; None if its setting is searched."""
         first = self.first or ()
         return first[number] if number < len(first) else None
 
     def check(self) -> None:
-        """Raise `BadInputError` if it cannot be done here."""
+        """Raise `BadInputError` if a package that this search needs is missing."""
 
     @abstractmethod
     def values(self, number: int, seed: int, before: Sequence[Trial], maximise: bool) -> Values:
         """Return the setting of a trial.
 
         Args:
-            number: of the trial, from 0.
-            seed: of the seed block.
+            number: the trial's number, from 0, without those of a warm start.
+            seed: seed of the draws: the search's own `seed`, else the seed block.
             before: the trials so far.
             maximise: whether higher scores are better.
         """
 
 
 class RandomSearch(Search):
-    """Independent draws, even over each range or over its logarithm."""
+    """Independent draws, uniform over each range or over its logarithm."""
 
     @override
     def values(self, number: int, seed: int, before: Sequence[Trial], maximise: bool) -> Values:
@@ -102,10 +102,11 @@ class RandomSearch(Search):
 
 
 class GridSearch(Search):
-    """Points that lie evenly, ends included.
+    """Evenly spaced points of each range, ends included.
 
-    Of several ranges so many points each that together there are enough, and of these as many as
-    there are trials, in the seed block's order.
+    All ranges get the same number of points (whole numbers at most all that there are), the least
+    for which the whole grid has as many points as there are trials. The seed block draws which of
+    them are tried; they are tried in grid order.
     """
 
     @override
@@ -121,26 +122,26 @@ class GridSearch(Search):
         return min(self.trials, len(self._points()))
 
     def _points(self) -> list[Values]:
-        """Return the smallest whole grid of as many points as there are trials, if there is one."""
+        """Return the smallest full grid with at least as many points as trials, or the largest."""
         ranges, each, points = self.ranges, 1, list[Values]()
         while len(points) < self.trials:
             axes = [dict.fromkeys(_even(told, each)) for told in ranges.values()]
             found = [dict(zip(ranges, point, strict=True)) for point in product(*axes)]
             if each > self.trials and len(found) == len(points):
-                break  # whole numbers, of which there are no more
+                break  # whole numbers: the ranges hold no further ones
             points, each = found, each + 1
         return points
 
 
 def _even(told: Range, n: int) -> list[float]:
-    """Return n values from end to end; the middle for one."""
+    """Return n evenly spaced values of a range, ends included; its middle for n = 1."""
     if n == 1:
         return [told.at(0.5)]
     return [told.at(place / (n - 1)) for place in range(n)]
 
 
 class OptunaSearch(Search):
-    """What Optuna's sampler (a tree-structured Parzen estimator) asks for, told of all before."""
+    """Optuna's tree-structured Parzen estimator (TPE), which learns from all earlier trials."""
 
     @override
     def check(self) -> None:
@@ -185,7 +186,7 @@ def _distribution(optuna: Any, told: Range) -> Any:
 
 @dataclass(frozen=True)
 class NoSearch(Component):
-    """Each strategy's own defaults, once."""
+    """No search: each strategy runs once, at its own defaults."""
 
     group: ClassVar[str] = "tuning"
 
@@ -194,7 +195,10 @@ class NoSearch(Component):
 
 
 def searched(space: Mapping[str, Any]) -> Options:
-    """Return what a search must know of a strategy's space; defaults are not searched."""
+    """Return a strategy's space as a search needs it: ranges, without the defaults.
+
+    A range of whole numbers keeps a whole `default` (its `low`), by which it is known as whole.
+    """
     found = {}
     for name, told in space.items():
         whole = Range(**told).is_whole

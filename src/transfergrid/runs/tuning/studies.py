@@ -1,7 +1,7 @@
-"""A search over whole cells: Optuna asks for settings, and a journal on disk remembers all of it.
+"""A search over whole cells: Optuna proposes settings, and a journal on disk records the trials.
 
-The journal is a file of JSON lines, to which many processes may write; whoever opens it again goes
-on with the same search. Imports no torch.
+The journal is a file of JSON lines that many processes may write to. Opening it again continues the
+same search. Imports no torch.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ SAMPLERS = {
     "gp": "GPSampler",
     "cmaes": "CmaEsSampler",
 }
-"""Optuna's samplers by the names they are chosen by."""
+"""Optuna's samplers, by the names that users type."""
 DIGITS = 6
-"""Of numbers that are asked for: no more make another setting, and names stay readable."""
+"""Significant digits of proposed numbers: more make no real difference and long names."""
 CELLS, REASON, AGAIN = "cells", "reason", "again"
-"""Attributes of a trial: its cells, why it has no score, the number of the one that it repeats."""
+"""Attributes of a trial: its cells, why it has no score, the number of the trial it repeats."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """What may be asked for of one key.
+    """The values that Optuna may propose for one key.
 
     Args:
         low: the least number.
-        high: the greatest.
-        log: evenly by the logarithm.
-        whole: whole numbers alone.
-        step: between two numbers; None for any.
-        choices: instead of numbers, values as they are typed.
+        high: the greatest number.
+        log: whether the logarithm is searched evenly.
+        whole: whether only whole numbers are proposed.
+        step: step between whole numbers; None: 1.
+        choices: values as they are typed, instead of numbers.
     """
 
     low: float = 0.0
@@ -52,11 +52,11 @@ class Dimension:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """All choices, or the ends, as they are typed."""
+        """All choices, or the two ends of the range, as they are typed."""
         return self.choices or tuple(self.written(number) for number in (self.low, self.high))
 
     def written(self, value: Any) -> str:
-        """Return a value as it is typed."""
+        """Return a value as a user would type it."""
         if self.choices:
             return str(value)
         if self.whole:
@@ -66,7 +66,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Asked:
-    """One trial that is to be run: its number and what it sets, as it is typed."""
+    """One trial that is to be run: its number and its values, as they are typed."""
 
     number: int
     values: dict[str, str]
@@ -77,10 +77,10 @@ class Told:
     """One trial that is over.
 
     Attributes:
-        number: of the trial, from 0.
-        values: what it set, as it is typed.
+        number: the trial's number, from 0.
+        values: its values, as they are typed.
         score: the mean validation score; None if it has none.
-        reason: why it has none.
+        reason: why it has no score.
     """
 
     number: int
@@ -94,14 +94,14 @@ class Study:
 
     Args:
         file: the journal.
-        name: the same for the same search.
-        space: by key, what may be asked for.
+        name: name of the search in the journal; the same name continues the same search.
+        space: the values that may be proposed, by key.
         maximise: whether higher scores are better.
         sampler: one of `SAMPLERS`.
-        seed: of what is drawn.
+        seed: seed of the sampler.
 
     Raises:
-        BadInputError: Optuna or what this sampler needs is not installed, or there is no such one.
+        BadInputError: there is no such sampler, or Optuna or what the sampler needs is missing.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Study:
 
     @property
     def count(self) -> int:
-        """How many trials there are, run or being run; those that were run again count once."""
+        """How many trials have ended or are running; a trial and its repetition count once."""
         return len(self._counted())
 
     @property
@@ -148,7 +148,7 @@ class Study:
 
     @property
     def best(self) -> Told | None:
-        """The trial with the best score, the earliest of equals; None while none has one."""
+        """The trial with the best score, the earliest of equals; None while none has a score."""
         scored = [told for told in self.told if told.score is not None]
         sign = 1 if self._study.direction.name == "MAXIMIZE" else -1
         return max(
@@ -156,10 +156,10 @@ class Study:
         )
 
     def go_on(self, is_alive: Callable[[Sequence[str]], bool]) -> None:
-        """Let trials that a process began, and did not live to end, be asked for again.
+        """Enqueue the running trials whose process has died, so that they are run again.
 
         Args:
-            is_alive: whether cells, by identity, are being run by some process.
+            is_alive: whether some process runs any of these cells, given by identity.
         """
         states = self._optuna.trial.TrialState
         for trial in self._study.get_trials(deepcopy=False, states=[states.RUNNING]):
@@ -170,21 +170,21 @@ class Study:
     def ask(self) -> Asked:
         """Return the next trial."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of samplers that are experimental
+            warnings.simplefilter("ignore")  # some samplers are experimental
             trial = self._study.ask(self._places)
         self._open[trial.number] = trial
         return Asked(trial.number, self._typed(trial.params))
 
     def begin(self, asked: Asked, cells: Sequence[str]) -> None:
-        """Note which cells a trial is made of, by identity."""
+        """Record the cells of a trial, by identity."""
         self._open[asked.number].set_user_attr(CELLS, list(cells))
 
     def tell(self, asked: Asked, score: float) -> None:
-        """Say what a trial scored."""
+        """Record the score of a trial."""
         self._study.tell(self._open.pop(asked.number), score)
 
     def fail(self, asked: Asked, reason: str) -> None:
-        """Say that a trial has no score, and why."""
+        """Record that a trial has no score, and why."""
         trial = self._open.pop(asked.number)
         trial.set_user_attr(REASON, reason)
         self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
@@ -200,7 +200,7 @@ class Study:
 
 
 def check_sampler(name: str) -> None:
-    """Raise `BadInputError` unless there is such a sampler, and what it needs."""
+    """Raise `BadInputError` unless there is such a sampler and what it needs is installed."""
     check_known("hydra.sweeper.sampler", name, [*SAMPLERS])
     lacking = [one for one in ("optuna", *(["cmaes"] * (name == "cmaes"))) if not _is_there(one)]
     if "optuna" in lacking:
@@ -214,7 +214,7 @@ def _is_there(package: str) -> bool:
 
 
 def _sampler(optuna: Any, name: str, seed: int) -> Any:
-    learns = {"constant_liar": True} if name == "tpe" else {}  # of trials that are being run
+    learns = {"constant_liar": True} if name == "tpe" else {}  # also reckons with running trials
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return getattr(optuna.samplers, SAMPLERS[name])(seed=seed, **learns)

@@ -1,7 +1,7 @@
-"""Runs a cell's trials one after another and leaves the strategy of the best one, or one of all.
+"""Runs a cell's trials one after another and leaves the best trial's strategy, or a blend of all.
 
-A trial chooses its step as every run does; between trials the validation part chooses, the earliest
-of equals. Test is out of reach.
+A trial chooses its step as every run does. Between trials the score on the validation part (or the
+held-out labels, or a rule) decides; of equals the earliest wins. The test split is out of reach.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from transfergrid.strategies.phases import Data, Phase
 from transfergrid.strategies.trials import Member
 
 Drive = Callable[[Strategy, Log], Driver]
-"""Makes what trains a strategy on the cell's data."""
+"""Makes the driver that trains a strategy on the cell's data."""
 
 
 @dataclass
 class Best:
-    """The best trial so far, and what came of it."""
+    """The best trial so far, with its trained strategy."""
 
     number: int
     fitted: Fit
@@ -56,14 +56,13 @@ class Trials:
     """The trials of one cell.
 
     Args:
-        setup: of the cell, as it is before anything is trained; at the end it holds the chosen
-            strategy.
-        tuned: what its trials are made of.
+        setup: the cell's parts before training; at the end it holds the chosen strategy.
+        tuned: what the trials need.
         metric: decides between trials, as it does between steps.
-        drive: makes what trains a strategy.
-        log: is told the curves of the chosen trial.
-        progress: plain values and tensors of the trials that ended, filled as they do; another
-            process that is given them goes on with the next one.
+        drive: makes the driver that trains a strategy.
+        log: receives the curves of the chosen trial.
+        progress: plain values and tensors of the trials that ended, updated after each; another
+            process that is given them resumes with the next trial.
     """
 
     def __init__(
@@ -78,19 +77,19 @@ class Trials:
         self.setup, self.tuned, self.search = setup, tuned, tuned.search
         self.metric, self.drive, self.log = metric, drive, log
         self.rule = setup.selecting.rule if setup.selecting and setup.judges is None else None
-        """By which trials are compared where no label validates."""
+        """The rule that compares trials where no label does; None: the metric compares them."""
         self.seed = setup.strategy.block_seed
         self.drawn_by = self.seed if self.search.seed is None else self.search.seed
         self.progress = {} if progress is None else progress
         self.ended: list[Trial] = []
         self.best: Best | None = None
         self.states: dict[int, dict[str, Tensor]] = {}
-        """What trials came to, by number, where the strategy is made of all of them."""
+        """The trained weights of each trial, by number, for a strategy that blends trials."""
         self.looks = 0
-        """Times that they scored the validation part."""
+        """How often trials have scored the validation part."""
 
     def run(self) -> Fit:
-        """Run what is left and leave the setup with the chosen strategy, in eval mode.
+        """Run the remaining trials and leave the chosen strategy in the setup, in eval mode.
 
         Raises:
             FloatingPointError: every trial diverged.
@@ -108,7 +107,7 @@ class Trials:
         return self._chosen()
 
     def _next(self) -> Values:
-        """Return the setting of the trial that is the next to run."""
+        """Return the setting of the next trial."""
         begun, first = self.search.begin(len(self.ended)), len(self.search.first or ())
         if begun is not None:
             return dict(begun["values"])
@@ -118,12 +117,12 @@ class Trials:
         return self.search.values(len(self.ended) - first, self.drawn_by, self.ended, more)
 
     def _noted(self, trial: Trial) -> Trial:
-        """Return the trial at hand with the cell that its setting is from, if it is of another."""
+        """Return the current trial with the cell and target that its warm start comes from."""
         begun = self.search.begin(len(self.ended)) or {}
         return replace(trial, cell=begun.get("cell"), target=begun.get("target"))
 
     def _try(self, values: Values) -> None:
-        """Train with these values from the start that all trials have; keep it if it is the best.
+        """Train with these values from the cell's start; keep the strategy if it is the best.
 
         Raises:
             FloatingPointError: it diverged.
@@ -157,7 +156,11 @@ class Trials:
         return better(self.metric, one, other)
 
     def _score(self, driver: Driver) -> float:
-        """Score what judges trials by what the strategy predicts as it was left."""
+        """Return the trial's score: of a rule, or on the examples that score trials.
+
+        Raises:
+            FloatingPointError: it is not finite, or the rule is not defined at any look.
+        """
         if self.rule is not None:
             return _of_rule(driver, self.rule)
         strategy, view = driver.strategy, self.setup.judges
@@ -184,7 +187,7 @@ class Trials:
         return replace(best.fitted, validation_checks=self.looks, tuning=searched)
 
     def _blended(self, best: Best) -> tuple[Best, tuple[int, ...]]:
-        """Return the best trial with a strategy that is made of all of them; and of which."""
+        """Return the best trial with a strategy blended from the trials, and which were used."""
         strategy, backbone = self._attached(self.ended[best.number].values)
         driver = self.drive(strategy, lambda values, step: None)
         members = [Member(n, self._signed(self.ended[n].score), s) for n, s in self.states.items()]
@@ -198,7 +201,7 @@ class Trials:
         return replace(best, strategy=strategy, backbone=backbone), tuple(found)
 
     def _judged(self, driver: Driver) -> float:
-        """Return the signed score of a strategy as it stands; the worst of all if it has none."""
+        """Return the signed score of a strategy in its present state; -inf if it has none."""
         self.looks += 1
         try:
             return self._signed(self._score(driver))
@@ -206,14 +209,14 @@ class Trials:
             return -math.inf
 
     def _signed(self, score: float | None) -> float:
-        """Return a score of which more is better."""
+        """Return a score with the sign for which higher is better."""
         assert score is not None
         return score if METRICS[self.metric].higher_is_better else -score
 
-    # Going on ------------------------------------------------------------------------------------
+    # Resuming ------------------------------------------------------------------------------------
 
     def _note(self) -> None:
-        """Fill `progress` with what another process needs to go on with the next trial."""
+        """Fill `progress` with what another process needs to resume with the next trial."""
         best = self.best
         self.progress |= {
             "trials": [asdict(trial) for trial in self.ended],
@@ -224,7 +227,7 @@ class Trials:
         }
 
     def _restore(self) -> None:
-        """Go on from `progress`, if there is any, of the same trials of an equal cell."""
+        """Resume from `progress`, if there is any: of the same trials of an equal cell."""
         told = self.progress
         if not told:
             return
@@ -239,7 +242,7 @@ class Trials:
 
 
 def _of_rule(driver: Driver, rule: str) -> float:
-    """Return what a rule found of the step that it chose."""
+    """Return the value of a rule at the step that it chose."""
     best = driver.choice.best
     if best is None:
         raise FloatingPointError(f"{rule} is not defined at any look")

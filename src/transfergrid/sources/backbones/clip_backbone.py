@@ -1,4 +1,4 @@
-"""Two towers of transformers in one space: images are what is taken, texts what classes are."""
+"""CLIP models: an image tower for inputs and a text tower for classes, in one embedding space."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from transfergrid.sources.files import model_folder
 from transfergrid.sources.preprocessing.text import TextPreprocess
 
 KIND = "clip"
-"""The `model_type` of what has both towers."""
+"""The `model_type` of models with both towers."""
 TOWERS = {"vision": ("vision_model.", "visual_projection."), "text": ("text_model.", "text_proj")}
-"""What names of weights begin with."""
+"""Prefixes of the names of each tower's weights."""
 
 
 class ClipBackbone(VisionBackbone):
-    """The image tower of CLIP with its projection; the text tower stands beside it, frozen.
+    """The image tower of CLIP with its projection; the frozen text tower is kept beside it.
 
-    The text tower is no part of what is trained, cut or counted: it embeds the texts of classes.
+    The text tower is never trained, cut or counted: it only embeds the texts of classes.
     """
 
     words_of: Words
 
     @classmethod
     def of(cls, architecture: ImageModel, folder: Path, files: list[str] | None) -> Self:
-        """Return what an architecture describes; see `VisionBackbone.of`.
+        """Return the backbone that an architecture describes; see `VisionBackbone.of`.
 
         Raises:
-            BadInputError: it is no CLIP model, or parts of it do not go together.
+            BadInputError: it is no CLIP model, or see `VisionBackbone.of`.
         """
         from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
@@ -62,7 +62,7 @@ class ClipBackbone(VisionBackbone):
         tokenizer = transformers_models.load_tokenizer(folder)
         longest = int(config.text_config.max_position_embeddings)
         words = Words(TextPreprocess.of(tokenizer, longest), TextTower(texts))
-        object.__setattr__(backbone, "words_of", words)  # no module of the backbone
+        object.__setattr__(backbone, "words_of", words)  # not registered as a submodule
         assert backbone.dim > 0
         return backbone
 
@@ -72,7 +72,7 @@ class ClipBackbone(VisionBackbone):
 
 
 class TextTower:
-    """Embeds texts; frozen, in eval mode, and wherever its inputs are."""
+    """Embeds texts; frozen, in eval mode, and moved to the device of its inputs."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network.requires_grad_(False).eval()
@@ -95,7 +95,7 @@ def _projected(output: Any, parts: tuple[Tensor, ...]) -> Tensor:
 def _tower(
     part: str, cls: Any, config: Any, files: list[str] | None, name: str
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Return one of the towers, and notes; see `transformers_models.network`."""
+    """Return one of the two towers, and notes; see `transformers_models.network`."""
     own: Any = getattr(config, f"{part}_config")
     own.projection_dim = config.projection_dim
     own.use_cache = False

@@ -1,8 +1,9 @@
 """Cutting a backbone before any of its blocks.
 
-The forward pass is traced once. Every node of the trace has a *level*, the highest block among its
-inputs and its own parameters; a cut before block k copies the nodes under level k into one graph
-and the others into another. Both call the backbone's own modules, so parameters are shared.
+The forward pass is traced once. Every node of the trace has a *level*: the highest number of a
+block among its inputs and its own parameters. A cut before block k copies the nodes below level k
+into one graph and the others into another. Both call the backbone's own modules, so parameters are
+shared.
 """
 
 from __future__ import annotations
@@ -34,16 +35,17 @@ class Trace:
     tensors: set[fx.Node]
     """Nodes whose value is one tensor."""
     carriers: set[fx.Node]
-    """Nodes whose value depends on what the input holds. The others (shapes, parameters, what is
-    made of those) are computed on both sides of a cut: a boundary has examples in rows only."""
+    """Nodes whose value depends on the input's contents. All others (shapes, parameters, and
+    values computed from these) are computed on both sides of a cut, because the rows of all
+    tensors of a boundary must be examples."""
     overwritten: set[fx.Node]
     """Nodes whose tensor a later node changes in place."""
     channels_last: set[fx.Node]
-    """Nodes whose tensor lies so in memory. One that was kept on disk has lost that."""
+    """Nodes whose tensor is in channels-last memory format, which a cache on disk does not keep."""
 
 
 def trace(backbone: Backbone, blocks: list[Block]) -> Trace:
-    """Trace a backbone, and run it once to see what kind of value each node has.
+    """Trace a backbone, and run it once to see which kind of value each node has.
 
     Raises:
         BadInputError: its forward pass cannot be traced.
@@ -54,7 +56,7 @@ def trace(backbone: Backbone, blocks: list[Block]) -> Trace:
     try:
         with evaluating(backbone), torch.inference_mode(False), torch.no_grad():
             values.run(backbone.example())
-    except Exception as error:  # a module may change a list that it was handed
+    except Exception as error:  # a module may change a list that is passed to it
         raise _uncut(backbone, error) from error
     levels: dict[fx.Node, int] = {}
     for node in graph.nodes:
@@ -78,7 +80,7 @@ def prefix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
 
 
 def suffix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
-    """Return the part from block `k` on; its one argument is the boundary's tuple."""
+    """Return the part from block `k` on; its only argument is the boundary, a tuple."""
     boundary = _boundary(trace, k)
     graph = fx.Graph()
     given = graph.placeholder("boundary")
@@ -95,7 +97,7 @@ def suffix(root: Backbone, trace: Trace, k: int) -> fx.GraphModule:
 
 
 def whole(root: Backbone, trace: Trace) -> fx.GraphModule:
-    """Return the whole pass; its output are the boundaries of all cuts from 1 to the last."""
+    """Return the whole forward pass as a module that returns the boundaries of all cuts from 1."""
     cuts = [_boundary(trace, k) for k in range(1, trace.n_blocks)]
     wanted = {node for cut in cuts for node in cut}
     result = _result(trace)
@@ -103,17 +105,18 @@ def whole(root: Backbone, trace: Trace) -> fx.GraphModule:
     for node in trace.graph.nodes:
         if node.op != "output":
             copies[node] = told[node] = graph.node_copy(node, lambda n: copies[n])
-        if node in wanted & trace.overwritten:  # as it is before that
+        if node in wanted & trace.overwritten:  # its value before the change in place
             told[node] = graph.call_method("clone", (copies[node],))
     graph.output([*(tuple(told[node] for node in cut) for cut in cuts), (copies[result],)])
     return _module(root, graph, "Whole")
 
 
 def steered(root: Backbone, trace: Trace) -> fx.GraphModule:
-    """Return the whole pass of inputs and of a function that changes what enters each block.
+    """Return the whole forward pass, of inputs and a function that changes hidden states.
 
-    Changed is the hidden state, the first tensor that crosses a cut; whatever else crosses it goes
-    on as it is, and so does the hidden state to whoever reads it before the cut.
+    The function changes the hidden state at each cut, the first tensor that crosses it. All other
+    tensors that cross the cut are unchanged, and nodes before the cut see the hidden state
+    unchanged.
     """
     entering = {k: _boundary(trace, k)[0] for k in range(1, trace.n_blocks)}
     graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
@@ -158,7 +161,11 @@ def _result(trace: Trace) -> fx.Node:
 
 
 def _boundary(trace: Trace, k: int) -> list[fx.Node]:
-    """Return the nodes before block `k` whose tensors are used from block `k` on, in order."""
+    """Return the nodes before block `k` whose tensors are used from block `k` on, in graph order.
+
+    Raises:
+        BadInputError: there is no such block, or lists of tensors would cross the cut.
+    """
     if not 0 <= k <= trace.n_blocks:
         raise BadInputError(f"cannot cut before block {k}: there are {trace.n_blocks}")
     before = {node for node in trace.carriers if trace.levels[node] < k}
@@ -169,7 +176,7 @@ def _boundary(trace: Trace, k: int) -> list[fx.Node]:
 
 
 def _ancestors(nodes: Iterable[fx.Node], stop: set[fx.Node] | None = None) -> set[fx.Node]:
-    """Return these nodes and all that they are computed from, going no further than `stop`."""
+    """Return these nodes and all nodes that they depend on, without going beyond `stop`."""
     found: set[fx.Node] = set()
     waiting = list(nodes)
     while waiting:
@@ -190,7 +197,7 @@ def _copy(
 
 
 class _Tracer(fx.Tracer):
-    """Keeps whole what lies within one block, and else what timm says cannot be traced."""
+    """Keeps a module as one call if it lies within one block, or if timm cannot trace it."""
 
     def __init__(self, block_of: dict[str, int], whole_blocks: bool) -> None:
         from timm.layers import get_notrace_functions, get_notrace_modules
@@ -204,7 +211,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, self.untraced) or super().is_leaf_module(m, module_qualified_name):
             return True
-        # What is called whole keeps its own train and eval behaviour and its own control flow.
+        # A module that is one call keeps its behaviour in train and eval mode and its control flow.
         return self.whole_blocks and len(_blocks_in(m, module_qualified_name, self.block_of)) <= 1
 
 
@@ -226,12 +233,15 @@ def _own_level(backbone: Backbone, node: fx.Node, block_of: dict[str, int]) -> i
 
 
 def _graph(backbone: Backbone, block_of: dict[str, int]) -> fx.Graph:
-    """Trace with large leaves, or with small ones where a large one's output is taken apart."""
+    """Trace with whole blocks as leaves; if that fails, with the smallest modules as leaves.
+
+    It fails, for example, where the model takes a block's output apart.
+    """
     try:
         return _graph_of_both_modes(backbone, _Tracer(block_of, whole_blocks=True))
     except BadInputError:
         raise
-    except Exception:  # whatever the model's own code does with a proxy
+    except Exception:  # the model's own code may raise anything on a proxy
         try:
             return _graph_of_both_modes(backbone, _Tracer(block_of, whole_blocks=False))
         except Exception as error:
@@ -243,7 +253,7 @@ def _uncut(backbone: Backbone, error: Exception) -> BadInputError:
 
 
 def _graph_of_both_modes(backbone: Backbone, tracer: _Tracer) -> fx.Graph:
-    """Trace, and make sure that a part in train mode would do what the whole does."""
+    """Trace in eval mode, and raise unless the trace in train mode is the same."""
     with evaluating(backbone, training=True):
         training = str(tracer.trace(backbone))
     with evaluating(backbone):
@@ -257,7 +267,7 @@ def _graph_of_both_modes(backbone: Backbone, tracer: _Tracer) -> fx.Graph:
 
 
 class _Values(fx.Interpreter):
-    """Runs a graph and keeps every node's value, with how often it had been written to."""
+    """Runs a graph and keeps every node's value, and the version counter of tensors."""
 
     def __init__(self, backbone: Backbone, graph: fx.Graph) -> None:
         whole = fx.GraphModule(backbone, graph)

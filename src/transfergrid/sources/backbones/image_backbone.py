@@ -1,4 +1,4 @@
-"""Image networks as backbones, whatever library they are from."""
+"""Image networks as backbones, whatever library they come from."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 
-fx.wrap("quickest")  # a call of its own where a network is traced
+fx.wrap("quickest")  # one call in the trace, not traced into
 
 
 class ImageBackbone(Backbone):
-    """A network from images to embeddings that can be traced, and so be cut.
+    """A network from images to embeddings that can be traced by torch.fx, and therefore cut.
 
     Attributes:
-        any_layout: whether its layers take tensors whatever their order in memory: `view` does not.
+        any_layout: whether its layers take tensors in any memory format; `Tensor.view` does not.
     """
 
     preprocess: ImagePreprocess
@@ -49,7 +49,7 @@ class ImageBackbone(Backbone):
 
     @abstractmethod
     def groups(self, granularity: Granularity) -> list[list[str]]:
-        """Return the network's own names of parameters and buffers, block by block."""
+        """Return the names of parameters and buffers in `network`, one list per block."""
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Return embeddings (batch, dim) of images (batch, channels, height, width)."""
@@ -57,7 +57,7 @@ class ImageBackbone(Backbone):
         return embeddings
 
     def example(self, batch: int = 1) -> Tensor:
-        """Return black images, as `prepare` would."""
+        """Return black images in the form that `preprocess.prepare` returns."""
         weight = next(self.parameters())
         return torch.zeros(batch, *self.image_shape, device=weight.device, dtype=weight.dtype)
 
@@ -100,7 +100,7 @@ class ImageBackbone(Backbone):
     def _pass(
         self, made_by: Callable[[Backbone, cutting.Trace], fx.GraphModule], granularity: Granularity
     ) -> fx.GraphModule:
-        """Return a pass that is made of the trace, once for each device."""
+        """Return a graph module that is made from the trace; made once per device."""
         key = (made_by.__name__, granularity, next(self.parameters()).device)
         if key not in self._passes:
             self._passes[key] = made_by(self, self._trace(granularity))
@@ -112,12 +112,12 @@ class ImageBackbone(Backbone):
         return self._traces[granularity]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave traces out of copies: they refer to the original's modules."""
+        """Leave traces out of copies, because they refer to the original's modules."""
         return {**self.__dict__, "_traces": {}, "_passes": {}}
 
 
 class ChildBlocks(ImageBackbone):
-    """A network whose children with weights are its blocks, in the order of their definition."""
+    """A network whose child modules with weights are its blocks, in the order of definition."""
 
     def groups(self, granularity: Granularity) -> list[list[str]]:
         """See `ImageBackbone.groups`; coarse and fine are the same."""
@@ -129,12 +129,12 @@ class ChildBlocks(ImageBackbone):
 
 
 def for_channels(values: Iterable[float], channels: int) -> tuple[float, ...]:
-    """Cut per-channel values to fewer channels, or begin again with the first."""
+    """Return one value per channel: the values are cut off, or repeated from the first on."""
     return tuple(islice(cycle(values), channels))
 
 
 def named_blocks(network: nn.Module, groups: list[list[str]]) -> list[Block]:
-    """Return blocks of these tensors, with names; the first is the stem."""
+    """Return one named block per group of tensors; the first is the stem."""
     parameters = {name for name, _ in network.named_parameters()}
     return [
         Block(
@@ -147,10 +147,10 @@ def named_blocks(network: nn.Module, groups: list[list[str]]) -> list[Block]:
 
 
 def regrouped(backbone: nn.Module, blocks: list[Block]) -> list[Block]:
-    """Return these blocks with the names that parameters and buffers have by now.
+    """Return these blocks with the present names of the parameters and buffers.
 
-    A tensor belongs to the block that owned the longest part of its path; where more than one did,
-    to the last of them.
+    A tensor belongs to the block that owned the longest prefix of its path; if several blocks
+    owned it, to the last of them.
     """
     owners: dict[str, int] = {}
     for number, block in enumerate(blocks):
@@ -170,7 +170,7 @@ def regrouped(backbone: nn.Module, blocks: list[Block]) -> list[Block]:
 
 
 def _titles(groups: list[list[str]]) -> list[str]:
-    """Name each group by the shortest module path of its first tensor that no other shares."""
+    """Name each group by the shortest path of its first tensor that no other group shares."""
     owners: dict[str, set[int]] = {}
     for i, group in enumerate(groups):
         for name in group:
@@ -181,6 +181,6 @@ def _titles(groups: list[list[str]]) -> list[str]:
 
 
 def _paths(name: str) -> list[str]:
-    """Return "a", "a.b" and "a.b.c" for "a.b.c"."""
+    """Return all prefixes of a path: "a", "a.b" and "a.b.c" for "a.b.c"."""
     parts = name.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]

@@ -1,4 +1,4 @@
-"""Models of transformers as backbones, whatever they take; how they are cut is in `layers`."""
+"""Models of the library transformers as backbones, for texts or images; `layers` cuts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.sources.backbones import layers
 
 
 class LayeredBackbone(Backbone):
-    """A model that calls one layer after another; fine and coarse blocks are the same."""
+    """A model that calls one layer after another; its fine and coarse blocks are the same."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class LayeredBackbone(Backbone):
             network: of transformers, without a head.
             architecture: see `Backbone`.
             preprocess: see `Backbone`.
-            embedding: of the network's output and of its inputs as a tuple.
+            embedding: returns embeddings from the network's output and its inputs as a tuple.
             head_names: see `Backbone`.
         """
         super().__init__(network, architecture, preprocess, head_names)
@@ -43,23 +43,23 @@ class LayeredBackbone(Backbone):
 
     @abstractmethod
     def unpacked(self, inputs: Inputs) -> tuple[Tensor, ...]:
-        """Return inputs as a tuple of tensors, the boundary before block 0."""
+        """Return inputs as a tuple of tensors: the boundary before block 0."""
 
     @abstractmethod
     def arguments(self, parts: tuple[Tensor, ...]) -> dict[str, Any]:
-        """Return the arguments of the network's call for inputs as a tuple."""
+        """Return the network's keyword arguments for inputs that are given as a tuple."""
 
     @abstractmethod
     def beside(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return what of the inputs is needed behind a cut, beside the hidden state."""
+        """Return the inputs that are needed after a cut, in addition to the hidden state."""
 
     @abstractmethod
     def restored(self, hidden: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return inputs of the right shape for what `beside` kept."""
+        """Return inputs of the right shape for the network after a cut, from what `beside` kept."""
 
     @abstractmethod
     def sample(self, number: int) -> Inputs:
-        """Return two examples with contents that are others for each number."""
+        """Return a batch of two examples, with other contents for each number."""
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Return embeddings (batch, dim)."""
@@ -86,7 +86,7 @@ class LayeredBackbone(Backbone):
     @contextmanager
     def rebuilding(self) -> Iterator[None]:
         """See `Backbone.rebuilding`."""
-        assert self.layout.n_blocks  # is found before anything changes
+        assert self.layout.n_blocks  # find the layout before anything changes
         yield
         self._proven = set()
 
@@ -120,7 +120,7 @@ class LayeredBackbone(Backbone):
         return self.embedding(output, parts)
 
     def _check_cut(self, k: int) -> None:
-        """Raise unless a cut before block `k` is possible and changes nothing."""
+        """Raise unless a cut before block `k` is possible and leaves the embeddings unchanged."""
         if not 0 <= k <= self.layout.n_blocks:
             raise BadInputError(f"cannot cut before block {k}: there are {self.layout.n_blocks}")
         if k in self._proven:
@@ -139,11 +139,11 @@ def _depths(config: Any) -> list[int]:
 
 
 class Prefix(nn.Module):
-    """The part before a block; shares all it holds with the backbone."""
+    """The part before a block; it shares its modules with the backbone."""
 
     def __init__(self, backbone: LayeredBackbone, k: int) -> None:
         super().__init__()
-        self._backbone = (backbone,)  # in a tuple: not a part of this one
+        self._backbone = (backbone,)  # in a tuple: not registered as a submodule
         self.k, self.last = k, k == backbone.layout.n_blocks
         if 0 < k < backbone.layout.n_blocks:
             self.network = layers.head_of(backbone.network, backbone.layout, k)
@@ -166,11 +166,11 @@ class Prefix(nn.Module):
 
 
 class Suffix(nn.Module):
-    """The part from a block on; shares all it holds with the backbone."""
+    """The part from a block on; it shares its modules with the backbone."""
 
     def __init__(self, backbone: LayeredBackbone, k: int) -> None:
         super().__init__()
-        self._backbone = (backbone,)  # in a tuple: not a part of this one
+        self._backbone = (backbone,)  # in a tuple: not registered as a submodule
         self.k, self.last = k, k == backbone.layout.n_blocks
         self.slot = layers.Slot()
         if k == 0:

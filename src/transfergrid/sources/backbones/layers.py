@@ -1,11 +1,12 @@
 """Blocks and cuts of networks that call a list of layers one after another.
 
-A network is seen as its *layers* and, around them, *units*: the smallest modules beside the layers.
-One forward pass tells in which order they are called. What comes before the first layer is the
-stem, each layer is a block, and what is called after a layer belongs to it.
+A network consists of *layers* and, around them, *units*: the other children of the modules that
+contain layers. One forward pass tells in which order they are called. All units before the first
+layer are the stem, each layer is a block, and a unit that is called after a layer belongs to it.
 
-A part is the network itself with stand-ins for some layers and units. Before the cut it stops at
-the first layer after it; behind the cut all that was computed before answers with the boundary.
+A prefix or suffix is the network itself with stand-ins for some layers and units. The prefix stops
+where the first layer or unit after the cut is called. In the suffix the stand-ins of all that comes
+before the cut return the hidden state of the boundary.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from torch import Tensor, nn
 from transfergrid.sources.backbone import Block, Change, evaluating
 
 Run: TypeAlias = Callable[[nn.Module, int], Any]
-"""Runs a network on some inputs, others for each number but of the same shape."""
+"""Runs a network on inputs that depend on the number, but have the same shape for all numbers."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A module that is called by itself.
+    """A module that is treated as a whole: a layer, or a module beside the layers.
 
     Attributes:
-        block: the block that it belongs to.
-        replaced: whether behind a cut the boundary can answer for it. What does not depend on the
-            inputs' contents, such as positions, is computed on both sides.
-        output: what it returned; tells whether that is a tuple.
+        block: the number of the block that it belongs to.
+        replaced: whether a stand-in replaces it after a cut. A unit that does not depend on the
+            inputs' contents, such as positions, is computed on both sides of the cut instead.
+        output: its output without tensors, which tells whether the output is a tuple.
     """
 
     block: int
@@ -56,9 +57,9 @@ class Layout:
 
 
 def find_layers(network: nn.Module, counts: Iterable[int], called: Iterable[str]) -> list[str]:
-    """Return the paths of the layers: of the first list of modules that has one of these lengths.
+    """Return the paths of the layers: the items of the first `ModuleList` of one of these lengths.
 
-    Without such a list, as in ALBERT, the last child that is called is the only layer.
+    Without such a list, as in ALBERT, the only layer is the last child with weights that is called.
     """
     for path, module in network.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) in counts:
@@ -69,11 +70,11 @@ def find_layers(network: nn.Module, counts: Iterable[int], called: Iterable[str]
 
 
 def lay_out(network: nn.Module, counts: Iterable[int], run: Run) -> Layout:
-    """Watch a forward pass and return who is called when.
+    """Observe forward passes and return the network's layers and units.
 
     Args:
-        network: is put into eval mode meanwhile.
-        counts: how many layers there may be.
+        network: in eval mode during the call.
+        counts: possible numbers of layers.
         run: calls the network.
     """
     with evaluating(network), torch.no_grad():
@@ -122,7 +123,7 @@ def _ended(
 
 
 def _unit_paths(network: nn.Module, layers: list[str]) -> list[str]:
-    """Return the children of everything that contains a layer, but for layers."""
+    """Return the children of all modules that contain a layer; without those modules and layers."""
     containers = {"", *(path for layer in layers for path in _ancestors(layer))} - set(layers)
     found = []
     for container in containers:
@@ -134,13 +135,20 @@ def _unit_paths(network: nn.Module, layers: list[str]) -> list[str]:
 
 
 def _ancestors(path: str) -> list[str]:
-    """Return "a", "a.b" and "a.b.c" for "a.b.c"."""
+    """Return all prefixes of a path: "a", "a.b" and "a.b.c" for "a.b.c"."""
     parts = path.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _answers(module: nn.Module, output: Any, other: Any) -> bool:
-    """Tell whether a unit's output is on the way from the inputs to the layers."""
+    """Return whether a unit's output depends on the inputs, so that the boundary can replace it.
+
+    Args:
+        module: the unit.
+        output: its output for some inputs.
+        other: its output for other inputs. A module with weights whose output is the same for all
+            inputs, but of shape (1, length, width), counts too.
+    """
     one, two = _first_tensor(output), _first_tensor(other)
     if one is None or two is None:
         return False
@@ -154,14 +162,14 @@ def _first_tensor(output: Any) -> Tensor | None:
 
 
 def _skeleton(output: Any) -> Any:
-    """Return an output without its tensors."""
+    """Return an output with None in place of its tensors."""
     if isinstance(output, (tuple, list)):
         return tuple(_skeleton(part) for part in output)
     return None if isinstance(output, Tensor) else output
 
 
 def blocks(backbone: nn.Module, layout: Layout) -> list[Block]:
-    """Return the stem and a block for each layer, by the names in the backbone's `network`."""
+    """Return the stem and one block for each layer, with the backbone's names of tensors."""
     titles = ["stem", *layout.layers]
     owner = {path: unit.block for path, unit in layout.units.items()}
     parameters: list[list[str]] = [[] for _ in titles]
@@ -180,17 +188,17 @@ def blocks(backbone: nn.Module, layout: Layout) -> list[Block]:
 
 
 class Slot:
-    """Holds the hidden state with which stand-ins answer."""
+    """Holds the hidden state that stand-ins return."""
 
     hidden: Tensor | None = None
 
 
 class StandIn(nn.Module):
-    """Looks like another module without having its parameters."""
+    """Stands for another module, with its attributes but without its parameters."""
 
     def __init__(self, original: nn.Module) -> None:
         super().__init__()
-        self._original = (original,)  # in a tuple: not a part of this one
+        self._original = (original,)  # in a tuple: not registered as a submodule
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -203,7 +211,7 @@ class StandIn(nn.Module):
 
 
 class Reached(Exception):  # noqa: N818
-    """Carries the hidden state that a layer was called with."""
+    """Ends a forward pass, and carries the hidden state that reached the cut."""
 
     def __init__(self, hidden: Tensor) -> None:
         super().__init__()
@@ -211,7 +219,7 @@ class Reached(Exception):  # noqa: N818
 
 
 class Stop(StandIn):
-    """Ends a forward pass."""
+    """Stand-in that ends the forward pass where it is called."""
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         """Raise `Reached` with the first argument."""
@@ -220,7 +228,7 @@ class Stop(StandIn):
 
 @contextmanager
 def noted(network: nn.Module, layout: Layout) -> Iterator[list[Tensor]]:
-    """Let each layer leave the hidden state that it is first called with, in their order."""
+    """Collect, inside the context, the hidden state of each layer's first call, in layer order."""
     found: list[Tensor] = []
     hooks = [
         network.get_submodule(path).register_forward_pre_hook(
@@ -244,10 +252,11 @@ def _note(
 
 @contextmanager
 def steered(network: nn.Module, layout: Layout, change: Change) -> Iterator[None]:
-    """Let what each layer is called with be changed, by the layer's number from 1.
+    """Change, inside the context, the hidden state before each layer, by its number from 1.
 
-    Changed is what the last unit before it returns, as a boundary answers for that behind a cut:
-    whoever else reads it, such as a convolution beside the layer, reads the same.
+    The hook changes the output of the last unit before the layer: the same output that the
+    boundary replaces after a cut. So every other reader of that output, such as a convolution
+    beside the layer, reads the changed one too.
     """
     reached: set[int] = set()
     last = {u.block + 1: path for path, u in layout.units.items() if u.replaced}
@@ -280,21 +289,21 @@ def _hidden(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
 
 
 class Answer(StandIn):
-    """Returns the boundary's hidden state, in the form of what the original returns."""
+    """Stand-in that returns the boundary's hidden state in the form of the original's output."""
 
     def __init__(self, original: nn.Module, skeleton: Any, slot: Slot) -> None:
         super().__init__(original)
         self.skeleton, self.slot = skeleton, slot
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the hidden state, alone or before what else the original gave."""
+        """Return the hidden state, alone or as the first item of a tuple as the original's."""
         if isinstance(self.skeleton, tuple):
             return (self.slot.hidden, *self.skeleton[1:])
         return self.slot.hidden
 
 
 def head_of(network: nn.Module, layout: Layout, k: int) -> nn.Module:
-    """Return the network up to block `k`, from 1 on; its call raises `Reached`."""
+    """Return the network before block `k` >= 1; its call raises `Reached`."""
     replaced: dict[str, nn.Module] = {}
     for path, unit in layout.units.items():
         if unit.block >= k:
@@ -303,7 +312,7 @@ def head_of(network: nn.Module, layout: Layout, k: int) -> nn.Module:
 
 
 def tail_of(network: nn.Module, layout: Layout, k: int) -> tuple[nn.Module, Slot]:
-    """Return the network from block `k`, from 1 on, and where it takes the hidden state from."""
+    """Return the network from block `k` >= 1 on, and the slot for its hidden state."""
     slot = Slot()
     replaced: dict[str, nn.Module] = {}
     for path, unit in layout.units.items():
@@ -313,7 +322,7 @@ def tail_of(network: nn.Module, layout: Layout, k: int) -> tuple[nn.Module, Slot
 
 
 def _rebuilt(module: nn.Module, path: str, replaced: Mapping[str, nn.Module]) -> nn.Module:
-    """Return a module with some of those below it exchanged; all others stay the same objects."""
+    """Return a module with some submodules replaced; all other submodules stay the same objects."""
     inner = [name for name in replaced if not path or name.startswith(f"{path}.")]
     if not inner:
         return module

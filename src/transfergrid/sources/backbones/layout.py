@@ -1,4 +1,4 @@
-"""The order in memory in which images and what is made of them are quickest: no value changes."""
+"""The memory format in which networks are fastest with images and feature maps."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from transfergrid.data.inputs import Inputs
 
 
 def quickest(images: Inputs) -> Inputs:
-    """Return images, or maps of them, laid out as a network on their device is quickest with.
+    """Return images, or feature maps, in the fastest memory format for their device.
 
-    On a CPU convolutions take and give channels last, see `experiments/speed`. A GPU takes what it
-    is given: it would turn every weight at every step.
+    Values do not change. On a CPU that is channels last, which convolutions keep; see
+    `experiments/speed`. On a GPU the format stays as it is: otherwise every step would convert
+    every weight.
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or images.device.type != "cpu":
         return images
@@ -20,6 +21,6 @@ def quickest(images: Inputs) -> Inputs:
 
 
 def is_channels_last(part: Tensor) -> bool:
-    """Return whether a tensor lies channels last, and could not be said to lie otherwise."""
+    """Return whether a tensor is channels-last, and not contiguous in the default format too."""
     is_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
     return is_last and not part.is_contiguous()

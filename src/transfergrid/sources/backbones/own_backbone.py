@@ -12,7 +12,7 @@ from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 
 class OwnBackbone(TorchvisionBackbone):
-    """A plain torch network up to what its classifier takes; see `TorchvisionBackbone`."""
+    """A plain torch network without its classifier; see `TorchvisionBackbone`."""
 
     former_names: ClassVar[tuple[tuple[str, str], ...]] = ()
     any_layout = False
@@ -26,6 +26,6 @@ class OwnBackbone(TorchvisionBackbone):
     def __init__(
         self, network: nn.Module, architecture: str, preprocess: ImagePreprocess, name: str
     ) -> None:
-        """Take the classifier off a network, and wrap what is left."""
+        """Remove the classifier of a network, and wrap the rest."""
         super().__init__(network, architecture, preprocess)
         self.title = name

@@ -1,4 +1,4 @@
-"""A backbone without some of its blocks: what comes before a cut, or a new stem and the rest."""
+"""A backbone without some of its blocks: those before a cut, or a stem and those after the cut."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from transfergrid.sources.backbone import Backbone, Block, Granularity, evaluati
 
 
 class PartOfBackbone(Backbone):
-    """Some blocks of a backbone, which share their tensors with it; it is cut nowhere else.
+    """Some blocks of a backbone, which share their tensors with it; it cannot be cut again.
 
     Args:
-        network: what it is made of.
+        network: the module of these blocks.
         whole: the backbone.
-        kept: numbers, from 0, of the blocks that are in it.
+        kept: numbers, from 0, of the kept blocks.
         granularity: of these blocks.
-        title: what else there is to say of it.
+        title: describes the part; added to the architecture's text.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class PartOfBackbone(Backbone):
     ) -> None:
         super().__init__(network, f"{whole.architecture}, {title}", whole.preprocess)
         self.title, self.image_shape, self.ways = whole.title, whole.image_shape, whole.ways
-        self._whole = (whole,)  # in a tuple: no part of this one
+        self._whole = (whole,)  # in a tuple, so that it is not registered as a submodule
         blocks = whole.blocks(granularity)
         theirs = {n for i in kept for n in (*blocks[i].parameters, *blocks[i].buffers)}
         place = {id(tensor): name for name, tensor in _tensors(whole).items() if name in theirs}
         self._own_names: dict[str, str] = {}
         for name, tensor in _tensors(self).items():
-            if id(tensor) in place:  # its first name here: that is what torch calls it
+            if id(tensor) in place:  # its first name here, the one that torch reports
                 self._own_names.setdefault(place[id(tensor)], name)
 
     def kept_blocks(self, granularity: Granularity) -> list[Block]:
-        """Return the blocks of the whole, or what is left of them, by their names here."""
+        """Return the whole's blocks as far as they are kept, with the tensors' names here."""
         (whole,) = self._whole
         known = self._own_names
         left = [
@@ -69,17 +69,17 @@ class PartOfBackbone(Backbone):
         return {name: value.to(device) for name, value in inputs.items()}
 
     def prefix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
-        """See `Backbone.prefix`; only for none of the blocks and for all."""
+        """Raise `BadInputError`: it cannot be cut again."""
         raise self._uncut()
 
     def suffix(self, k: int, granularity: Granularity = "fine") -> nn.Module:
-        """See `Backbone.suffix`; only for none of the blocks and for all."""
+        """Raise `BadInputError`: it cannot be cut again."""
         raise self._uncut()
 
     def boundaries(
         self, inputs: Inputs, granularity: Granularity = "coarse"
     ) -> list[tuple[Tensor, ...]]:
-        """See `Backbone.boundaries`."""
+        """Raise `BadInputError`: it cannot be cut again."""
         raise self._uncut()
 
     def vocabulary(self) -> str:
@@ -88,7 +88,7 @@ class PartOfBackbone(Backbone):
         return whole.vocabulary()
 
     def take_vocabulary(self, told: str) -> None:
-        """See `Backbone.take_vocabulary`: the table of embeddings is the whole's."""
+        """See `Backbone.take_vocabulary`; it changes the whole, which has the same embeddings."""
         (whole,) = self._whole
         whole.take_vocabulary(told)
         self.preprocess = whole.preprocess
@@ -98,11 +98,11 @@ class PartOfBackbone(Backbone):
 
 
 class BeforeCut(PartOfBackbone):
-    """The blocks before a cut. An embedding is the mean over the places of the hidden state.
+    """The blocks before a cut. An embedding is the hidden state's mean over all positions.
 
     Args:
         whole: the backbone.
-        k: of the blocks, how many; from 1 to one less than all.
+        k: the number of blocks before the cut, at least 1 and less than all.
         granularity: of these blocks.
 
     Raises:
@@ -128,19 +128,19 @@ class BeforeCut(PartOfBackbone):
 
 
 class BehindCut(PartOfBackbone):
-    """The blocks behind a cut, on a stem that leads there from the inputs.
+    """The blocks after a cut, on a stem that maps the inputs to the boundary there.
 
-    The stem is the backbone's own first block where it gives what crosses the cut: then only what
-    lies between is left out. Else, for images, it is new: a convolution to maps of that number and
-    size, BatchNorm and ReLU.
+    If the output of the backbone's first block has the shapes of that boundary, this block is the
+    stem, and only the blocks in between are left out. Otherwise, for images, the stem is new: a
+    convolution to feature maps of the boundary's number and size, BatchNorm and ReLU.
 
     Args:
         whole: the backbone.
-        k: number, from 1, of the first block behind the cut.
+        k: number, from 1, of the first block after the cut.
         granularity: of these blocks.
 
     Raises:
-        ImpossibleError: nothing leads there.
+        ImpossibleError: no such stem exists, or more than one hidden state crosses the cut.
     """
 
     def __init__(self, whole: Backbone, k: int, granularity: Granularity) -> None:
@@ -152,7 +152,7 @@ class BehindCut(PartOfBackbone):
         title = f"{'' if own else 'new '}stem and {granularity} blocks from {k + 1}"
         super().__init__(parts, whole, kept, granularity, title)
         self.is_new = not own
-        """Whether the stem is."""
+        """Whether the stem is new."""
 
     def embed(self, inputs: Inputs) -> Tensor:
         """See `Backbone.embed`."""
@@ -176,10 +176,10 @@ class BehindCut(PartOfBackbone):
 
 
 def crossing(backbone: Backbone, k: int, granularity: Granularity) -> list[tuple[int, ...]]:
-    """Return the shapes of what crosses the cut before block `k`, of one example.
+    """Return the shapes, for one example, of the tensors that cross the cut before block `k`.
 
     Raises:
-        ImpossibleError: more than one hidden state does, as inside a block with a skip connection.
+        ImpossibleError: more than one hidden state crosses it, as inside a skip connection.
     """
     with evaluating(backbone), torch.no_grad():
         made = backbone.prefix(k, granularity)(backbone.example(1))
@@ -208,11 +208,11 @@ def _new_stem(whole: Backbone, wanted: Sequence[tuple[int, ...]], k: int) -> nn.
 
 
 def _channels_are_last(shape: Sequence[int]) -> bool:
-    """Return whether a map's first two sides are its square, as in Swin transformers."""
+    """Return whether a map is (side, side, channels), as in Swin transformers."""
     return shape[0] == shape[1] != shape[2]
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers by name."""
+    """Return parameters and buffers by name, shared ones under each of their names."""
     found: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     return found | dict(module.named_buffers(remove_duplicate=False))

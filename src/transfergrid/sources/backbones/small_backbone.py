@@ -1,4 +1,4 @@
-"""Networks of stages one after another: of vectors, or beside another network."""
+"""Small sequential networks: for vectors, or for the inputs of another network."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from transfergrid.sources.preprocessing.vectors import VectorPreprocess
 
 Parts = tuple[Tensor, ...]
 SMALLEST_MAP = 4
-"""Height and width down to which maps of images are halved."""
+"""Feature maps of images are halved until their height and width are at most this."""
 
 
 class Stage(nn.Module):
-    """Layers on the first of what crosses a boundary; the rest goes on as it is."""
+    """Layers that change the first tensor of a boundary; the other tensors pass unchanged."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, parts: Parts) -> Parts:
-        """Return what crosses the next boundary."""
+        """Return the next boundary."""
         return (self.layers(parts[0]), *parts[1:])
 
 
 class Words(nn.Module):
-    """Embeds tokens (batch, length) under their mask; of padding nothing is left."""
+    """Embeds tokens (batch, length); the embedding of padding is 0."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(vocabulary, width)
 
     def forward(self, parts: Parts) -> Parts:
-        """Return hidden states (batch, length, width) and the mask, of their kind."""
+        """Return hidden states (batch, length, width) and the mask (batch, length, 1)."""
         tokens, mask = parts
         hidden = self.table(tokens)
         real = mask.unsqueeze(-1).to(hidden.dtype)
@@ -49,45 +49,45 @@ class Words(nn.Module):
 
 
 class Neighbours(nn.Module):
-    """One convolution over three tokens; of each channel the highest value that is above 0."""
+    """A convolution over three tokens, ReLU, and the maximum over all tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(width, width, 3, padding=1)
 
     def forward(self, parts: Parts) -> Parts:
-        """Return embeddings (batch, width), which how far a text was padded does not change."""
+        """Return embeddings (batch, width), which do not depend on the amount of padding."""
         hidden, real = parts
         seen = torch.relu(self.conv(hidden.transpose(1, 2)).transpose(1, 2)) * real
         return (seen.amax(1),)
 
 
 class Run(nn.Module):
-    """Some of a network's stages; opened by inputs, or by a boundary."""
+    """Consecutive stages of a network, as a prefix (from inputs) or a suffix (from a boundary)."""
 
     def __init__(self, stages: nn.Sequential, opened_by_inputs: bool) -> None:
         super().__init__()
         self.stages, self.opened_by_inputs = stages, opened_by_inputs
 
     def forward(self, value: Inputs | Parts) -> Parts | Tensor:
-        """Return a boundary of inputs, or embeddings of a boundary."""
+        """Return a boundary if called on inputs, or embeddings if called on a boundary."""
         if self.opened_by_inputs:
             return cast(Parts, self.stages(unpacked(cast(Inputs, value))))
         return cast(Parts, self.stages(value))[0]
 
 
 def unpacked(inputs: Inputs) -> Parts:
-    """Return the boundary before all blocks: images or vectors, or tokens and their mask."""
+    """Return the boundary before block 0: images or vectors, or tokens and their mask."""
     if isinstance(inputs, dict):
         return inputs["input_ids"], inputs["attention_mask"]
     return (inputs,)
 
 
 class SmallBackbone(Backbone):
-    """Stages one after another, each of which is a block.
+    """A sequence of stages, each of which is a block.
 
     Args:
-        stages: by name; the last one gives the embeddings alone.
+        stages: by name; the last one returns only the embeddings.
         architecture: see `Backbone`.
         preprocess: see `Backbone`.
         example: of its inputs.
@@ -107,10 +107,10 @@ class SmallBackbone(Backbone):
 
     @classmethod
     def beside(cls, other: Backbone, width: int) -> SmallBackbone:
-        """Return one of this width for another network's inputs.
+        """Return a small backbone of this width for another network's inputs.
 
         Raises:
-            BadInputError: these are neither images nor tokens, nor vectors.
+            BadInputError: the inputs are neither images nor tokens nor vectors.
         """
         example, preprocess = other.example(), other.preprocess
         if isinstance(example, Tensor) and example.ndim == 4:
@@ -179,7 +179,7 @@ class SmallBackbone(Backbone):
 
 
 def _of_images(channels: int, side: int, width: int) -> OrderedDict[str, nn.Module]:
-    """Return stages that halve images (batch, channels, side, side), and take the mean at last."""
+    """Return stages that each halve height and width; the last one also pools by the mean."""
     number = max(1, math.ceil(math.log2(side / SMALLEST_MAP)))
     widths = [*(min(width, max(1, width // 4) * 2**i) for i in range(number - 1)), width]
     stages = OrderedDict[str, nn.Module]()
@@ -200,6 +200,6 @@ def _of_texts(vocabulary: int, width: int) -> OrderedDict[str, nn.Module]:
 
 
 def _vocabulary(preprocess: TextPreprocess) -> int:
-    """Return above which number there is no token."""
+    """Return the number of rows that a table of the tokens needs."""
     known: dict[str, int] = preprocess.tokenizer.get_vocab()
     return 1 + max([preprocess.padding, *known.values()])

@@ -37,10 +37,10 @@ class TimmBackbone(ImageBackbone):
         Args:
             network: timm's.
             architecture: see `Backbone`.
-            size: height and width of its inputs, if not what timm says.
-            channels: of its inputs, if not what timm says.
-            mean: subtracted from inputs in 0 to 1, a value per channel, if not what timm says.
-            std: that they are then divided by, likewise.
+            size: height and width of its inputs; None: as timm says.
+            channels: of its inputs; None: as timm says.
+            mean: subtracted from inputs in 0 to 1, a value per channel; None: as timm says.
+            std: the divisor after that, likewise.
         """
         preprocess = image_preprocess(network, size, channels, mean, std)
         super().__init__(network, architecture, preprocess, _head_names(network))
@@ -74,7 +74,7 @@ def image_preprocess(
     mean: Iterable[float] | None = None,
     std: Iterable[float] | None = None,
 ) -> ImagePreprocess:
-    """Return what timm says about a network's inputs, but for what is given."""
+    """Return the preprocessing that timm states for a network, with given values replaced."""
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(network)

@@ -1,7 +1,8 @@
 """A torchvision model as a backbone.
 
-torchvision does not say how a model's layers are grouped. But its models are defined in the order
-in which they run, out of containers and of modules that run as a whole; the latter are the blocks.
+torchvision does not say how a model's layers are grouped into blocks. But its models define their
+modules in the order in which they run, and consist of containers and of modules that run as a
+whole; the latter are the blocks.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from transfergrid.sources.preprocessing.images import INTERPOLATIONS, ImagePrepr
 
 CHANNELS = 3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's images, in 0 to 1."""
+"""Per channel, of ImageNet's images with values from 0 to 1."""
 AUXILIARY = ("AuxLogits", "aux1", "aux2")
-"""Second classifiers of Inception and GoogLeNet, which published files hold."""
+"""Auxiliary classifiers of Inception and GoogLeNet, which published files contain."""
 FEWEST_STAGES = 3
-"""A model that never shrinks its images after the stem, such as ViT, has its blocks for stages."""
+"""With fewer stages, as in ViT, which never shrinks after the stem, coarse blocks are the fine."""
 
 
 class TorchvisionBackbone(ImageBackbone):
-    """A torchvision model up to what its classifier takes."""
+    """A torchvision model without its classifier: embeddings are the classifier's inputs."""
 
     ways = types.MappingProxyType(
         {
@@ -44,7 +45,7 @@ class TorchvisionBackbone(ImageBackbone):
     )
 
     def __init__(self, network: nn.Module, architecture: str, preprocess: ImagePreprocess) -> None:
-        """Take the classifier off a network, and wrap what is left.
+        """Remove the classifier of a network, and wrap the rest.
 
         Args:
             network: torchvision's.
@@ -52,14 +53,18 @@ class TorchvisionBackbone(ImageBackbone):
             preprocess: makes its inputs.
 
         Raises:
-            BadInputError: the network has no layer that could be a classifier.
+            BadInputError: the network has too few layers to end in a classifier.
         """
         head = _behead(network, architecture)
         _load_without_version(network)
         super().__init__(network, architecture, preprocess, (head, *AUXILIARY))
 
     def groups(self, granularity: Granularity) -> list[list[str]]:
-        """Return layers, residual blocks and the like; or stages, which begin by shrinking."""
+        """See `ImageBackbone.groups`.
+
+        Fine blocks are layers, residual blocks and the like. Coarse blocks are stages, each of
+        which begins with a block that shrinks the feature maps.
+        """
         fine, stages = _groups(self.network)
         return stages if granularity == "coarse" and len(stages) >= FEWEST_STAGES else fine
 
@@ -70,13 +75,15 @@ def inputs_for(
     mean: Iterable[float] | None = None,
     std: Iterable[float] | None = None,
 ) -> ImagePreprocess:
-    """Return what published weights expect, but for what is given; by default ImageNet's usual.
+    """Return the preprocessing of published weights, with given values replaced.
+
+    Without published weights the defaults are the usual values for ImageNet.
 
     Args:
         published: torchvision's entry for the weights.
         size: height and width in pixels.
-        mean: subtracted from inputs in 0 to 1, one value or one a channel.
-        std: that they are then divided by, likewise.
+        mean: subtracted from inputs in 0 to 1, one value or one per channel.
+        std: the divisor after that, likewise.
     """
     told = published.transforms() if published else None
     interpolation = told.interpolation.value if told else "bilinear"
@@ -90,7 +97,7 @@ def inputs_for(
 
 
 def _behead(network: nn.Module, architecture: str) -> str:
-    """Replace the last layer by nothing, and return its path."""
+    """Replace the last linear or convolutional layer by the identity, and return its path."""
     kinds = (nn.Linear, nn.Conv2d)
     layers: list[str] = [
         path
@@ -105,9 +112,9 @@ def _behead(network: nn.Module, architecture: str) -> str:
 
 
 def _load_without_version(network: nn.Module) -> None:
-    """Let MNASNet load weights that do not say by which version they were saved.
+    """Let MNASNet load weights without a version number.
 
-    Its own method refuses them, and neither safetensors nor a plain dict can say.
+    Its own method refuses them, but neither safetensors nor a plain dict can store the number.
     """
     if "_load_from_state_dict" in vars(type(network)):
         plain = types.MethodType(nn.Module._load_from_state_dict, network)
@@ -116,18 +123,18 @@ def _load_without_version(network: nn.Module) -> None:
 
 @dataclass
 class _Unit:
-    """What runs as a whole."""
+    """A module that runs as a whole, or the loose tensors beside modules."""
 
     names: list[str]
-    """Of its parameters and buffers."""
+    """Names of its parameters and buffers."""
     shrinks: bool = False
     """Whether its output is smaller in height and width than its input."""
     loose: bool = False
-    """Whether it is no module but a tensor beside modules, such as a class token."""
+    """Whether it is no module but tensors beside modules, such as a class token."""
 
 
 def _groups(network: nn.Module) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the names of tensors by block, and by stage.
+    """Return the names of tensors, grouped by block and grouped by stage.
 
     A norm joins the block before it. A loose tensor joins the stem, or else the block before it.
     """
@@ -173,10 +180,10 @@ def _units(module: nn.Module, path: str = "") -> Iterator[_Unit]:
 
 
 def _is_opened(module: nn.Module, depth: int) -> bool:
-    """Return whether a module is a mere sequence of others, each of which runs as a whole.
+    """Return whether a module is a mere container of others, each of which runs as a whole.
 
     torchvision keeps repeated layers in a list, in a sequence, or in a module's `layers`.
-    A sequence of bare layers, such as convolution and norm, is one unit unless it is at the top.
+    A sequence of plain layers, such as convolution and norm, is one unit, except at the top level.
     """
     if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
         return True
@@ -193,9 +200,9 @@ def _is_nested(module: nn.Module) -> bool:
 
 
 def _shrinks(module: nn.Module) -> bool:
-    """Return whether anything in a module has a stride, or merges patches, or pools."""
+    """Return whether a module shrinks feature maps: by a stride, by merging patches, by pooling."""
     if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
-        return True  # within a larger module it is an attention over channels
+        return True  # inside a larger module it is part of channel attention
     return any(
         type(part).__name__.startswith("PatchMerging") or _stride(part) > 1
         for part in module.modules()

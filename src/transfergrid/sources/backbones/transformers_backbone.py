@@ -1,4 +1,4 @@
-"""Text models of transformers as backbones."""
+"""Text models of the library transformers as backbones."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from transfergrid.sources.files import model_folder
 from transfergrid.sources.preprocessing.text import MOST_WORDS, TextPreprocess
 
 LENGTH = 5
-"""Tokens of example inputs."""
+"""Number of tokens of example inputs."""
 TOKENS = 50
-"""Different tokens of texts to compare; every vocabulary has so many, or nearly."""
+"""Distinct tokens in the texts of `check_company`; about every vocabulary has that many."""
 COMPANY = 1e-3
-"""Share of the largest value that company may change: far above rounding."""
+"""Tolerance of `check_company`, as a share of the largest value: far above rounding errors."""
 SANE = 10**6
-"""Tokenizers without a limit name a number beyond this."""
+"""A tokenizer whose `model_max_length` is larger has no limit."""
 _POSITIONS = ("position_embeddings", "wpe", "embed_positions")
 
 
 class TextModel(Protocol):
-    """What is asked for of a text model; see `TransformersArchitecture`."""
+    """The settings of a text model; see `TransformersArchitecture`."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -56,7 +56,7 @@ class TextBackbone(LayeredBackbone):
         embedding = partial(pooled, how=pooling)
         super().__init__(network, architecture, preprocess, embedding, transformers_models.HEADS)
         config: Any = network.config
-        # GPT-2 takes token types for further words, RoBERTa knows but one
+        # GPT-2 would embed token types as words; RoBERTa has a single type
         typed = (getattr(config, "type_vocab_size", None) or 0) > 1
         self.names = tuple(name for name in preprocess.names if typed or name != "token_type_ids")
         self.pooling = pooling
@@ -65,15 +65,16 @@ class TextBackbone(LayeredBackbone):
 
     @classmethod
     def of(cls, architecture: TextModel, folder: Path, files: list[str] | None) -> TextBackbone:
-        """Return what an architecture describes.
+        """Return the backbone that an architecture describes.
 
         Args:
-            architecture: checked already.
-            folder: with its config and tokenizer.
-            files: weights, all parts of one checkpoint; None for random ones.
+            architecture: a checked one.
+            folder: contains its config and tokenizer.
+            files: weight files, all shards of one checkpoint; None for random weights.
 
         Raises:
-            BadInputError: parts of it do not go together.
+            BadInputError: config, options, tokenizer and weights are inconsistent, or the model
+                cannot be run here.
         """
         name = architecture.name
         config = transformers_models.read_config(folder, architecture.options, name)
@@ -90,7 +91,7 @@ class TextBackbone(LayeredBackbone):
         backbone = cls(network, text, TextPreprocess.of(tokenizer, longest), pooling)
         backbone.notes |= notes
         backbone.language_head = language_head(head)
-        backbone.head_weights = {} if pooling == "mean" else head  # which learned on one token
+        backbone.head_weights = {} if pooling == "mean" else head  # learned on one token
         with _running(name):
             backbone.check_company(name)
         return backbone
@@ -115,8 +116,8 @@ class TextBackbone(LayeredBackbone):
         """See `Backbone.take_vocabulary`.
 
         Raises:
-            ImpossibleError: it counts positions from the number of the token for padding, which is
-                another one now.
+            ImpossibleError: the model counts positions from the padding token's number, and that
+                number would change.
         """
         before = self.preprocess.tokenizer
         after = vocabulary.made(told, before)
@@ -140,13 +141,13 @@ class TextBackbone(LayeredBackbone):
         self.notes["vocabulary"] = {"tokens": len(after), "known": known}
 
     def check_company(self, name: str) -> None:
-        """Raise unless a text's tokens are the same alone and beside a longer text.
+        """Raise unless a text's hidden states are the same alone and in a batch with a longer text.
 
-        Models that mix all places of an input whatever its mask says (FNet's Fourier transform,
-        ConvBERT's convolutions, Funnel's pooling) answer by who shares the batch.
+        In models that mix all positions of an input and ignore its mask (FNet's Fourier transform,
+        ConvBERT's convolutions, Funnel's pooling) they depend on the rest of the batch.
 
         Raises:
-            BadInputError: it is not; `name` is for the message.
+            BadInputError: they differ; `name` is for the message.
         """
         length = min(self.preprocess.max_length, 2 * LENGTH)
         short = max(1, length // 2)
@@ -166,7 +167,7 @@ class TextBackbone(LayeredBackbone):
         )
 
     def _texts(self, lengths: list[int]) -> dict[str, Tensor]:
-        """Return texts of so many tokens, none of which is the one for padding."""
+        """Return texts with these numbers of tokens, none of which is the padding token."""
         padding, device = self.preprocess.padding, next(self.parameters()).device
         most = self.network.get_input_embeddings().num_embeddings  # type: ignore[operator]
         places = torch.arange(max(lengths), device=device).repeat(len(lengths), 1)
@@ -214,14 +215,14 @@ class TextBackbone(LayeredBackbone):
         return kept
 
     def example(self, batch: int = 1) -> dict[str, Tensor]:
-        """Return texts of the same few tokens, none of which is padding."""
+        """Return texts that repeat token 0, with a mask that hides none of them."""
         device = next(self.parameters()).device
         zeros = torch.zeros(batch, LENGTH, dtype=torch.int64, device=device)
         return {name: zeros + (name == "attention_mask") for name in self.preprocess_names}
 
     @property
     def preprocess_names(self) -> tuple[str, ...]:
-        """The names of all inputs that are made, whether or not the network takes them."""
+        """The names of all inputs that `preprocess` makes, even if the network takes only some."""
         assert isinstance(self.preprocess, TextPreprocess)
         return self.preprocess.names
 
@@ -240,11 +241,11 @@ LANGUAGE_HEAD = {
     "norm": ("cls.predictions.transform.LayerNorm", "lm_head.layer_norm", "vocab_layer_norm"),
     "": ("cls.predictions", "lm_head", "vocab_projector"),
 }
-"""Parts of the head that predicts masked tokens, as BERT, RoBERTa and DistilBERT call them."""
+"""Names of the parts of the masked-language-modelling head in BERT, RoBERTa and DistilBERT."""
 
 
 def language_head(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the parts of such a head, if all are among tensors that were left out."""
+    """Return the tensors of a language-modelling head, or {} unless all are among those given."""
     found = {}
     for part, names in LANGUAGE_HEAD.items():
         for kind in ("weight", "bias") if part else ("bias",):
@@ -256,12 +257,12 @@ def language_head(given: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def pooled(output: Any, parts: tuple[Tensor, ...], how: str) -> Tensor:
-    """Return one embedding (n, dim) for the hidden states (n, L, dim) of each text's tokens.
+    """Pool the hidden states (n, L, dim) of each text's tokens into one embedding (n, dim).
 
     Args:
         output: of the network.
-        parts: its inputs, tokens and attention mask first.
-        how: "first" or "last" of the real tokens, or their "mean".
+        parts: its inputs; the first two are tokens and attention mask.
+        how: "first" or "last" of the tokens that are not padding, or their "mean".
     """
     hidden, mask = output.last_hidden_state, parts[1]
     if how == "first":
@@ -277,7 +278,7 @@ def pooled(output: Any, parts: tuple[Tensor, ...], how: str) -> Tensor:
 
 @contextmanager
 def _running(name: str) -> Iterator[None]:
-    """Say in one line that a network of transformers cannot be run as this program runs it."""
+    """Turn errors of a network's forward pass into a `BadInputError` of one line."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -292,7 +293,7 @@ def _pooling(pooling: str, network: nn.Module) -> str:
 
 
 def is_decoder(network: nn.Module) -> bool:
-    """Tell whether each token is seen by those after it only, by changing the last one."""
+    """Return whether attention is causal: changing the last token changes no other hidden state."""
     most = network.get_input_embeddings().num_embeddings  # type: ignore[operator]
     device = next(network.parameters()).device
     tokens = torch.arange(LENGTH, device=device).remainder(most).view(1, -1)
@@ -308,10 +309,10 @@ def is_decoder(network: nn.Module) -> bool:
 
 
 def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, name: str) -> int:
-    """Return after how many tokens texts are cut.
+    """Return after how many tokens texts are truncated.
 
     Raises:
-        BadInputError: more were asked for than the model takes.
+        BadInputError: `asked` is more than the model takes.
     """
     limits = [MOST_WORDS, *_limits(network)]
     if tokenizer.model_max_length < SANE:
@@ -323,7 +324,7 @@ def _max_length(asked: int | None, network: nn.Module, tokenizer: Any, name: str
 
 
 def _limits(network: nn.Module) -> list[int]:
-    """Return how many positions a network has; some families keep the first for padding."""
+    """Return limits on a network's number of positions; some models reserve the first ones."""
     told = getattr(network.config, "max_position_embeddings", None)
     found = [told] if isinstance(told, int) and told > 0 else []
     for path, module in network.named_modules():

@@ -1,4 +1,4 @@
-"""Networks and tokenizers out of a model's folder; no code that lies in it is run."""
+"""Networks and tokenizers from a model's folder; code in the folder is never run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from transfergrid.records.errors import BadInputError, as_line, did_you_mean
 from transfergrid.sources.files import model_folder, state_dicts, weights
 
 HEADS = ("pooler", "pooler_activation", "cls", "classifier", "lm_head", "score")
-"""Modules of checkpoints that may be left out even where names tell nothing else about them."""
+"""Modules of checkpoints that count as heads and may be left out."""
 WAYS = {
     "size": "'source.architecture.options={{image_size: {}}}'",
     "channels": "'source.architecture.options={{num_channels: {}}}'",
 }
-"""How another size of images or number of channels is asked for."""
+"""For messages: the settings that change the size of images and the number of channels."""
 ATTENTION = "eager"
-"""The plain formula: the same numbers on every machine and in both directions."""
+"""Attention by the plain formula: the same numbers on every machine, forward and backward."""
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the library's reports and progress bars away."""
+    """Silence the library's messages and progress bars inside the context."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -42,16 +42,17 @@ def quiet() -> Iterator[None]:
 
 
 def read_config(folder: Path, options: Mapping[str, Any], name: str) -> Any:
-    """Return a folder's config with some values replaced; `name` is for messages.
+    """Return a folder's config with `options` replaced; `name` is for messages.
 
     Raises:
-        BadInputError: this version of transformers does not know the model, or an option.
+        BadInputError: this version of transformers does not know the model or an option, or the
+            values are inconsistent.
     """
     from transformers import CONFIG_MAPPING
 
     written = model_folder.read(folder)
     kind = written.pop("model_type")
-    if kind.startswith("timm_"):  # whose config may have timm open any file
+    if kind.startswith("timm_"):  # its config could make timm open any file
         raise BadInputError(f"{name} wraps a model of timm: give source=timm and source.file=PATH")
     if kind not in CONFIG_MAPPING:
         near = did_you_mean(kind, CONFIG_MAPPING.keys())
@@ -68,14 +69,14 @@ def read_config(folder: Path, options: Mapping[str, Any], name: str) -> Any:
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise _unfit(name, options, error) from error
     setattr(config, "dtype" if hasattr(config, "dtype") else "torch_dtype", torch.float32)
-    config.use_cache = False  # of keys and values, which only generating text needs
+    config.use_cache = False  # the cache of keys and values; only text generation needs it
     if hasattr(config, "reference_compile"):
         config.reference_compile = False
     return config
 
 
 def _consistent(values: dict[str, Any]) -> dict[str, Any]:
-    """Cut lists with an entry for each layer to the number of layers."""
+    """Shorten the list `layer_types`, one entry for each layer, to the number of layers."""
     layers, kinds = values.get("num_hidden_layers"), values.get("layer_types")
     if isinstance(layers, int) and isinstance(kinds, list) and len(kinds) > layers:
         values["layer_types"] = kinds[:layers]
@@ -90,10 +91,10 @@ def _unfit(name: str, options: Mapping[str, Any], error: Exception) -> BadInputE
 
 
 def model_class(config: Any, main_input: str, name: str) -> Any:
-    """Return the class of the bare model; `name` is for messages.
+    """Return the class of the model without a head; `name` is for messages.
 
     Raises:
-        BadInputError: there is none, or it takes something else than `main_input`.
+        BadInputError: there is none, or its main input is not `main_input`.
     """
     from transformers import MODEL_MAPPING
 
@@ -112,7 +113,7 @@ def model_class(config: Any, main_input: str, name: str) -> Any:
 
 
 def _is_double(config: Any) -> bool:
-    """Tell whether a model is made of one for text and one for something else."""
+    """Return whether a model consists of several, such as one for texts and one for images."""
     return len(getattr(config, "sub_configs", {})) > 1
 
 
@@ -124,18 +125,18 @@ def network(
     pooler: bool,
     part: tuple[str, ...] = ("",),
 ) -> tuple[nn.Module, dict[str, Any], dict[str, Tensor]]:
-    """Return a model, notes for the record on what was left out, and of that a head's weights.
+    """Return a model, notes for the record, and the head weights that were left out.
 
     Args:
         cls: the model's class.
         config: see `read_config`.
-        files: weights, all parts of one checkpoint; None for random ones.
+        files: weight files, all shards of one checkpoint; None for random weights.
         name: for messages.
-        pooler: False leaves out a pooling layer, where the class can.
-        part: what names of weights begin with that are this model's, where files hold several.
+        pooler: False leaves out a pooling layer, if the class allows it.
+        part: prefixes of the names of this model's weights, where files hold several models.
 
     Raises:
-        BadInputError: the config's values do not go together, or weights do not fit.
+        BadInputError: the config's values are inconsistent, or the weights do not fit.
     """
     if files is None:
         return _random(cls, config, name, pooler), {"weights_left_out": []}, {}
@@ -156,11 +157,11 @@ def _random(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
 
 
 def blank_network(cls: Any, config: Any, name: str, pooler: bool) -> nn.Module:
-    """Return a model without values, to see what it consists of; see `network`."""
+    """Return a model on the meta device, without values, to inspect its parts; see `network`."""
     try:
         with torch.device("meta"):
             return _random(cls, config, name, pooler)
-    except BadInputError:  # some older versions look at values on the way
+    except BadInputError:  # some older versions read values while building
         with torch.random.fork_rng(devices=[]):
             return _random(cls, config, name, pooler)
 
@@ -182,7 +183,7 @@ def _pretrained(
             config=config,
             state_dict=dict(given),
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told by `_check`, in one line
+            ignore_mismatched_sizes=True,  # `_check` reports them in one line
             attn_implementation=ATTENTION,
             **_pooling(cls, pooler),
         )
@@ -199,9 +200,9 @@ def _pretrained(
 def _check(
     report: Mapping[str, Any], given: Mapping[str, Tensor], blank: nn.Module, complaint: str
 ) -> dict[str, list[str]]:
-    """Return notes: which of the given weights belong to a head, and which norms are fresh.
+    """Return notes: which given weights belong to a head, and which norms start fresh.
 
-    All other weights must be given and have found a place.
+    Raise `BadInputError` unless all other weights were given and loaded.
     """
     prefix = f"{blank.base_model_prefix}."
     prefixed = any(name.startswith(prefix) for name in given)
@@ -232,7 +233,10 @@ def _check(
 
 
 def _is_pooled_norm(name: str, blank: nn.Module) -> bool:
-    """Tell whether a weight is of a norm behind the pooling, as few but classifiers have it."""
+    """Return whether a weight belongs to a norm after pooling.
+
+    Hardly any checkpoint except a classifier's contains it.
+    """
     return name.startswith("pooler.") and blank.state_dict()[name].ndim == 1
 
 
@@ -249,7 +253,7 @@ def _pooling(cls: Any, pooler: bool) -> dict[str, bool]:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Return a folder's tokenizer, the fast one where there is one.
+    """Return a folder's tokenizer, if possible the fast one.
 
     Raises:
         BadInputError: it cannot be read.
@@ -261,6 +265,6 @@ def load_tokenizer(folder: Path) -> Any:
             return AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True
             )
-    except Exception as error:  # of several libraries, for files of many kinds
+    except Exception as error:  # several libraries read files of many kinds
         reason = as_line(error, 200)
         raise BadInputError(f"{folder}: the tokenizer cannot be read: {reason}") from error

@@ -1,4 +1,4 @@
-"""Image models of transformers as backbones."""
+"""Image models of the library transformers as backbones."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from transfergrid.sources.preprocessing.image_processors import Reading, Size, p
 from transfergrid.sources.preprocessing.images import ImagePreprocess
 
 SIZE = 224
-"""Side in pixels of inputs of models that say none."""
+"""Height and width in pixels for models that do not state an input size."""
 
 
 class ImageModel(Protocol):
-    """What is asked for of an image model; see `TransformersVisionArchitecture`."""
+    """The settings of an image model; see `TransformersVisionArchitecture`."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -43,7 +43,7 @@ class ImageModel(Protocol):
 
 
 class VisionBackbone(LayeredBackbone):
-    """An image model; the stages of a hierarchical one are its blocks."""
+    """An image model; its blocks are its layers, or the stages of a hierarchical model."""
 
     preprocess: ImagePreprocess
     image_shape: tuple[int, int, int]
@@ -52,7 +52,7 @@ class VisionBackbone(LayeredBackbone):
     def __init__(
         self, network: nn.Module, architecture: str, preprocess: ImagePreprocess, pools: bool
     ) -> None:
-        """Wrap a network; `pools` tells whether its own pooled output is the embedding."""
+        """Wrap a network; `pools`: whether its own pooled output is the embedding."""
         first = any(name.endswith("cls_token") for name, _ in network.named_parameters())
         embedding = partial(pooled, own=pools, first=first)
         super().__init__(network, architecture, preprocess, embedding, transformers_models.HEADS)
@@ -61,15 +61,15 @@ class VisionBackbone(LayeredBackbone):
 
     @classmethod
     def of(cls, architecture: ImageModel, folder: Path, files: list[str] | None) -> VisionBackbone:
-        """Return what an architecture describes.
+        """Return the backbone that an architecture describes.
 
         Args:
-            architecture: checked already.
-            folder: with its config.
-            files: weights, all parts of one checkpoint; None for random ones.
+            architecture: a checked one.
+            folder: contains its config.
+            files: weight files, all shards of one checkpoint; None for random weights.
 
         Raises:
-            BadInputError: parts of it do not go together.
+            BadInputError: config, options, preprocessing and weights are inconsistent.
         """
         name = architecture.name
         config = transformers_models.read_config(folder, architecture.options, name)
@@ -97,15 +97,15 @@ class VisionBackbone(LayeredBackbone):
         return {"pixel_values": parts[0], "return_dict": True, **more}
 
     def beside(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """See `LayeredBackbone.beside`: nothing."""
+        """See `LayeredBackbone.beside`; no inputs are needed."""
         return ()
 
     def restored(self, hidden: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return black images, of which no more than the shape is asked for."""
+        """Return black images; only their shape is used."""
         return (hidden.new_zeros(()).expand(len(hidden), *self.image_shape),)
 
     def example(self, batch: int = 1) -> Tensor:
-        """Return black images, as `prepare` would."""
+        """Return black images in the form that `preprocess.prepare` returns."""
         weight = next(self.parameters())
         return torch.zeros(batch, *self.image_shape, device=weight.device, dtype=weight.dtype)
 
@@ -122,8 +122,9 @@ def pooled(output: Any, parts: tuple[Tensor, ...], own: bool, first: bool) -> Te
     Args:
         output: of the network.
         parts: its inputs.
-        own: take what the network pooled, if it did.
-        first: take the first token; else the mean over all places.
+        own: use the network's own pooled output, if it has one.
+        first: otherwise use the first token; False uses the mean over all positions. Maps
+            (n, channels, height, width) are always averaged.
     """
     if own and output.pooler_output is not None:
         result: Tensor = output.pooler_output
@@ -135,10 +136,10 @@ def pooled(output: Any, parts: tuple[Tensor, ...], own: bool, first: bool) -> Te
 
 
 def _keeps_pooler(cls: Any, config: Any, name: str) -> bool:
-    """Tell whether a model's own pooled output is used, whatever its weights are.
+    """Return whether to use a model's own pooled output, for any weights.
 
-    A dense layer there was fitted to pretraining alone, or to nothing at all. A norm is kept;
-    weights that lack it begin with a fresh one.
+    A pooler with a dense layer is not used: it was fitted to the pretraining task only, or not at
+    all. A norm is used; if the weights lack it, it starts fresh.
     """
     blank = transformers_models.blank_network(cls, config, name, pooler=True)
     pooler = getattr(blank, "pooler", None)
@@ -148,10 +149,10 @@ def _keeps_pooler(cls: Any, config: Any, name: str) -> bool:
 
 
 def image_preprocess(architecture: ImageModel, folder: Path, config: Any) -> ImagePreprocess:
-    """Return what a folder says about a model's inputs, but for what is given.
+    """Return the preprocessing that a folder describes, with given settings replaced.
 
     Raises:
-        BadInputError: it says nothing, or more than this program can follow.
+        BadInputError: the folder does not describe it, or in a way that is not supported.
     """
     channels = int(getattr(config, "num_channels", None) or 3)
     given = (architecture.size, architecture.size) if architecture.size is not None else None
@@ -170,7 +171,7 @@ def image_preprocess(architecture: ImageModel, folder: Path, config: Any) -> Ima
 
 
 def _told(architecture: ImageModel, folder: Path, size: Size | None, channels: int) -> Reading:
-    """Return what a folder says; where all is given, it need say nothing."""
+    """Return the preprocessing that a folder describes; not needed where all is given."""
     mean, std, told = architecture.mean, architecture.std, model_folder.read_preprocessor(folder)
     model_folder.check_images(folder, mean is not None and std is not None)
     whole = None
@@ -187,7 +188,7 @@ def _told(architecture: ImageModel, folder: Path, size: Size | None, channels: i
 
 
 def _interpolates(network: nn.Module, size: tuple[int, int]) -> bool:
-    """Tell whether a model must be told that its inputs are not of the size it was made for."""
+    """Return whether a model must interpolate its positions for this size of inputs."""
     takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
     made_for = pair_of(getattr(network.config, "image_size", None))
     return takes and made_for is not None and made_for != size

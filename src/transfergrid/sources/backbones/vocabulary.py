@@ -1,7 +1,8 @@
-"""Another vocabulary for a text model: a tokenizer of its own kind, trained on other texts.
+"""Another vocabulary for a text model: a tokenizer of the same kind, trained on other texts.
 
-A token that was known keeps its embedding; another gets the mean of those of the tokens that it was
-cut into before (Gee et al. 2022, Fast Vocabulary Transfer, section 3).
+A token of the old vocabulary keeps its embedding. A new token gets the mean embedding of the old
+tokens into which the old tokenizer splits it (Gee et al. 2022, Fast Vocabulary Transfer, section
+3).
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from transfergrid.data.inputs import Raw
 from transfergrid.records.errors import ImpossibleError
 
 KINDS = ("BPE", "WordPiece")
-"""Models of tokens that are trained alike each time."""
+"""Kinds of tokenizer whose training is deterministic."""
 
 
 def told(tokenizer: Any, title: str) -> str:
-    """Return a tokenizer as text, from which `made` makes an equal one.
+    """Serialise a tokenizer to text, from which `made` makes an equal one.
 
     Args:
-        tokenizer: of transformers.
+        tokenizer: of the library transformers.
         title: of the model, for the message.
 
     Raises:
-        ImpossibleError: it is none of the fast ones, which alone can be told and trained.
+        ImpossibleError: it is not a fast tokenizer of one of the `KINDS`; only these can be
+            serialised and trained.
     """
     if not getattr(tokenizer, "is_fast", False) or _kind(tokenizer) not in KINDS:
         raise ImpossibleError(
@@ -39,25 +41,25 @@ def told(tokenizer: Any, title: str) -> str:
     special = {name: token for name, token in known if isinstance(token, str)}
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     if begun := backend["model"].get("continuing_subword_prefix"):
-        added = backend["added_tokens"]  # what `trained` calls special for the order's sake is not
+        added = backend["added_tokens"]  # `trained` adds these only to fix their order
         backend["added_tokens"] = [one for one in added if not one["content"].startswith(begun)]
     return json.dumps({"backend": backend, "special": special}, sort_keys=True)
 
 
 def trained(tokenizer: Any, texts: Raw, size: int, title: str) -> str:
-    """Return a tokenizer of the same kind and with the same special tokens, as text.
+    """Train a tokenizer of the same kind, with the same special tokens; return it as text.
 
-    Of the same texts it is the same one each time.
+    The same texts always give the same tokenizer.
 
     Args:
-        tokenizer: a fast one of transformers.
-        texts: single ones or pairs.
-        size: tokens that it has at most, unless the texts' characters alone are more.
+        tokenizer: a fast one of the library transformers.
+        texts: single texts or pairs.
+        size: the largest number of tokens, unless the texts have more distinct characters.
         title: of the model, for a message.
     """
     plain = list(_single(texts))
     learned: dict[str, Any] = {"vocab_size": size, "show_progress": False}
-    if _kind(tokenizer) == "WordPiece":  # which else numbers them as chance has it
+    if _kind(tokenizer) == "WordPiece":  # otherwise their order is random
         learned["new_special_tokens"] = _continued(tokenizer, plain)
     return told(tokenizer.train_new_from_iterator(plain, **learned), title)
 
@@ -67,7 +69,7 @@ def _kind(tokenizer: Any) -> str:
 
 
 def _continued(tokenizer: Any, texts: Sequence[str]) -> list[str]:
-    """Return each character of these texts as it stands within a word."""
+    """Return a token for each character of these texts inside a word, such as "##a"."""
     normalizer = tokenizer.backend_tokenizer.normalizer
     prefix = tokenizer.backend_tokenizer.model.continuing_subword_prefix
     normal = texts if normalizer is None else map(normalizer.normalize_str, texts)
@@ -77,11 +79,11 @@ def _continued(tokenizer: Any, texts: Sequence[str]) -> list[str]:
 
 
 def made(text: str, like: Any) -> Any:
-    """Return the tokenizer that a text tells of, for a model that had another one.
+    """Return the tokenizer that a text describes, for a model that had another one.
 
     Args:
-        text: what `told` returned.
-        like: the tokenizer that the model had.
+        text: as `told` returns it.
+        like: the model's old tokenizer, which gives input names and the longest length.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -97,14 +99,14 @@ def made(text: str, like: Any) -> Any:
 
 
 def exchange(embedding: nn.Embedding, before: Any, after: Any) -> None:
-    """Give a table of embeddings the rows of another tokenizer's tokens.
+    """Replace the rows of a table of embeddings by rows for another tokenizer's tokens.
 
     Args:
         embedding: changed in place.
-        before: the tokenizer that its rows are of.
-        after: the one that they shall be of.
+        before: the tokenizer of the present rows.
+        after: the tokenizer of the new rows.
     """
-    old, known = embedding.weight.detach(), before.get_vocab()  # a dict anew at each call
+    old, known = embedding.weight.detach(), before.get_vocab()  # builds a dict at each call
     rows = old.new_empty(len(after), old.shape[1])
     for token, number in after.get_vocab().items():
         own = known.get(token)
@@ -116,7 +118,10 @@ def exchange(embedding: nn.Embedding, before: Any, after: Any) -> None:
 
 
 def _mean(table: Tensor, token: str, before: Any, after: Any) -> Tensor:
-    """Return the mean of the rows of the tokens that a new one was cut into."""
+    """Return the mean row of the old tokens that a new token consists of.
+
+    Without any, return the mean of the whole table.
+    """
     prefix = getattr(after.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
     text = after.convert_tokens_to_string([token]).removeprefix(prefix)
     pieces = before(text, add_special_tokens=False)["input_ids"]

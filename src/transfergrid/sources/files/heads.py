@@ -1,4 +1,4 @@
-"""The head that belongs to a source's weights: one linear layer on its embeddings, or none."""
+"""The head that came with a source's weights, if it is one linear layer on its embeddings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 def linear(held: Mapping[str, Tensor], dim: int) -> nn.Linear | None:
-    """Return the layer that these tensors are; None if they are none, or not one such layer.
+    """Return the linear layer that these tensors form; None if they form none.
 
     Args:
-        held: what weights held beside the backbone, by name: a matrix (outputs, dim) and at most
-            one vector (outputs,).
+        held: tensors of the weights that are not the backbone's, by name. They form a layer if
+            they are a matrix (outputs, dim) and at most one vector (outputs,).
         dim: width of the backbone's embeddings.
     """
     matrices = [tensor for tensor in held.values() if tensor.shape[1:] == (dim,)]

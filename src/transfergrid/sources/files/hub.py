@@ -1,4 +1,4 @@
-"""Pretrained weights that libraries know where to find."""
+"""Downloading pretrained weights that timm and torchvision know."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone:
-    """Return a timm model with its pretrained weights, downloaded unless they are here already.
+    """Return a timm model with its pretrained weights, downloaded unless they are cached.
 
     Args:
         model: its name.
-        with_weights: makes it, given that weights are wanted and, where they are here, which.
+        with_weights: builds it; see `TimmArchitecture.with_weights`.
 
     Raises:
-        BadInputError: timm knows no weights for it, or they cannot be had now.
+        BadInputError: timm knows no weights for it, or they cannot be fetched.
     """
     import timm
 
@@ -40,21 +40,21 @@ def timm_backbone(model: str, with_weights: Callable[..., Backbone]) -> Backbone
         raise _none(model, "they are not on this disk and the hub cannot be reached")
     try:
         made = with_weights(True)
-    except OSError as error:  # of the hub's client and of urllib alike
+    except OSError as error:  # from the hub's client or from urllib
         raise _none(model, first_line(error)) from error
     file = _cached_file(config)
     return made if file is None else _with_head(made, weights.read(file))
 
 
 def torchvision_file(model: str, published: Any | None) -> str:
-    """Return where torchvision's weights are on this disk, downloaded unless they were here.
+    """Return the path of torchvision's weights, downloaded unless they are cached.
 
     Args:
         model: the model's name.
         published: torchvision's entry for the weights.
 
     Raises:
-        BadInputError: torchvision knows no weights for the model, or they cannot be had now.
+        BadInputError: torchvision knows no weights for the model, or they cannot be fetched.
     """
     import torch
 
@@ -96,14 +96,14 @@ def _with_head(made: Backbone, held: Mapping[str, Tensor]) -> Backbone:
 
 
 def _cached_file(config: Any) -> str | None:
-    """Return where the weights of timm's entry are on this disk, if timm reads them as they are."""
+    """Return the cached file of timm's weights, if there is one and timm reads it unchanged."""
     if not config.hf_hub_id or config.custom_load:
         return None
     return _cached(config.hf_hub_id, config.hf_hub_filename)
 
 
 def _cached(repository: str, filename: str | None) -> str | None:
-    """Return where earlier downloads left a model's weights."""
+    """Return the path of a hub model's weights in the download cache; None if not cached."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in (filename, "model.safetensors", "pytorch_model.bin"):

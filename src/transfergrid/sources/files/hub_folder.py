@@ -1,4 +1,4 @@
-"""Where a model of the Hugging Face hub lies on this disk, downloaded if it does not yet."""
+"""The local folder of a model from the Hugging Face hub, downloaded if necessary."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ WELL_KNOWN = (
     "microsoft/resnet-50",
     "microsoft/beit-base-patch16-224",
 )
-"""Names that a misspelt one is compared with, beside those that are on this disk."""
+"""Names with which a misspelt name is compared, in addition to those in the download cache."""
 
 
 def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
-    """Return the folder that holds a hub model's config, tokenizer and, if asked for, weights.
+    """Return the folder with a hub model's config, tokenizer and, if asked for, weights.
 
     Raises:
-        BadInputError: there is no such model, or it cannot be had now.
+        BadInputError: there is no such model, or it cannot be fetched.
     """
     here = on_disk(model, revision, with_weights)
     if here is not None and (_is_described(here) or not hub_answers()):
@@ -56,7 +56,7 @@ def folder_of(model: str, revision: str | None, with_weights: bool) -> Path:
 
 
 def check(model: str, revision: str | None) -> None:
-    """Raise what `folder_of` would, as far as that needs no download."""
+    """Raise the errors of `folder_of` that can be found without a download."""
     if on_disk(model, revision, with_weights=False) is None:
         if at_home(model).is_dir():
             raise BadInputError(f"{model} is a folder: give source.folder={model}")
@@ -65,7 +65,7 @@ def check(model: str, revision: str | None) -> None:
 
 
 def on_disk(model: str, revision: str | None, with_weights: bool = False) -> Path | None:
-    """Return where earlier downloads left all that is needed."""
+    """Return the folder in the download cache, if it contains all that is needed; else None."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -81,7 +81,7 @@ def on_disk(model: str, revision: str | None, with_weights: bool = False) -> Pat
 
 
 def _is_described(folder: Path) -> bool:
-    """Tell whether there is a tokenizer or image preprocessing, not a config alone."""
+    """Return whether a folder contains a tokenizer or image preprocessing."""
     names = (model_folder.PREPROCESSOR, model_folder.PROCESSOR, *model_folder.VOCABULARIES)
     return any((folder / name).is_file() for name in names)
 
@@ -97,7 +97,7 @@ def _download(model: str, revision: str | None, with_weights: bool) -> Path:
         for patterns in model_folder.WEIGHT_PATTERNS if with_weights else ():
             if not model_folder.weight_files(folder):
                 folder = fetch(*patterns)
-    except Exception as error:  # of the hub's client: no such model, gated, cut off, ...
+    except Exception as error:  # from the hub's client: no such model, gated, connection lost, ...
         raise _none(model, first_line(error)) from error
     return folder
 
@@ -111,7 +111,7 @@ def _none(model: str, reason: str) -> BadInputError:
 
 
 def _near(model: str) -> str:
-    """Return a hint at a name that is nearly this one."""
+    """Return a hint for a message with a similar known name; "" if there is none."""
     from difflib import get_close_matches
 
     known = {*WELL_KNOWN, *_cached_names()}
@@ -124,7 +124,7 @@ def _near(model: str) -> str:
 
 
 def _cached_names() -> list[str]:
-    """Return the names of the models that are on this disk."""
+    """Return the names of the models in the download cache."""
     from huggingface_hub import constants
 
     try:

@@ -1,4 +1,4 @@
-"""What a model's README says of its origin, in the YAML that it begins with."""
+"""Metadata of a model from the YAML front matter of its README."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transfergrid.sources.cards import Card, listed
 
 README = "README.md"
 MOST_BYTES = 1 << 16
-"""More of a README is not read."""
+"""How many bytes of a README are read at most."""
 
 
 def read(folder: Path) -> Card:
-    """Return the licence and the datasets that a folder's README names, as far as it does."""
+    """Return a card with the licence and the datasets that a folder's README names, if any."""
     values = _front_matter(folder / README)
     licence, datasets = values.get("license"), listed(values.get("datasets"))
     told: dict[str, Any] = {"licence": licence} if isinstance(licence, str) else {}
@@ -26,7 +26,7 @@ def read(folder: Path) -> Card:
 
 
 def _front_matter(file: Path) -> dict[str, Any]:
-    """Return the values between the file's first two lines of dashes; none if it has no such."""
+    """Return the YAML values at the start of a file, between lines of dashes; {} without any."""
     try:
         contents.status_of(file)
         with file.open("rb") as stream:

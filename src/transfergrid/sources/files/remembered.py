@@ -1,4 +1,4 @@
-"""Networks that were read from files, kept by a process for the cells that begin with them too."""
+"""A cache, in each process, of networks that were read from files."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from transfergrid.sources.backbone import Backbone
 
 MOST = 4
-"""Networks that a process keeps."""
+"""How many networks a process caches."""
 LARGEST_BYTES = 64 * 2**20
-"""Of one: larger ones are read anew, which takes little beside running them."""
+"""Largest size of a cached network; reading a larger one is fast compared with running it."""
 _memory: OrderedDict[tuple[object, ...], Backbone] = OrderedDict()
 
 
 def remembered(source: Component, file: str, read: Callable[[], Backbone]) -> Backbone:
-    """Return what `read` does, or a copy of what it did for the same source and the same file.
+    """Return the network that `read` returns, or a copy of a cached one.
 
     Args:
-        source: whose config says all that `read` depends on, beside what is in the file.
-        file: of its weights.
-        read: builds the network and reads all its weights, so that no random ones are left.
+        source: its config must determine the result of `read`, apart from the file's contents.
+        file: the weight file; its time, size and inode are part of the cache key.
+        read: builds the network and loads all its weights, so that none are random.
     """
     try:
         told = Path(file).stat()
     except OSError:
-        return read()  # which says what is wrong
+        return read()  # it raises a proper error
     config = json.dumps(config_of(source), sort_keys=True, default=repr)
     key = (config, told.st_mtime_ns, told.st_size, told.st_ino)
     if key in _memory:
@@ -42,7 +42,7 @@ def remembered(source: Component, file: str, read: Callable[[], Backbone]) -> Ba
         return deepcopy(_memory[key])
     made = read()
     if sum(p.nbytes for p in (*made.parameters(), *made.buffers())) <= LARGEST_BYTES:
-        _ = made.dim  # measured by a pass, once for all copies
+        _ = made.dim  # measure it once for all copies
         with suppress(RuntimeError, TypeError):  # not every network can be copied
             _memory[key] = deepcopy(made)
     while len(_memory) > MOST:

@@ -1,4 +1,4 @@
-"""Which of the tensors that a training program kept are a network's weights, and what is odd."""
+"""Finding and checking a network's weights among the tensors that a training program saved."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
-"""Under which training programs keep the state dict in a larger dict, the plain weights first."""
+"""Keys under which training programs store the state dict in a larger dict, by preference."""
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
-"""Under which they keep a running mean of the weights."""
+"""Keys under which they store a running mean of the weights."""
 WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "backbone.", "net.")
-"""What wrapping a network puts before all of its names."""
+"""Prefixes of all names that come from wrapping a network."""
 _INSIDE = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What compiling, sharding and checkpointing put before the names of parts."""
+"""Parts of names that come from compiling, sharding and activation checkpointing."""
 _COUNTS = ("num_batches_tracked", "n_averaged")
-"""Numbers that count steps, which other versions and programs leave out."""
+"""Endings of names of tensors that count steps, which other versions and programs leave out."""
 _DEEPEST = 4
 
 
 def found_in(contents: Any, file: str) -> dict[str, Tensor]:
-    """Return the state dict of what a file held: itself, or what lies in a larger dict.
+    """Return the state dict in a file's contents: the contents themselves, or nested in a dict.
 
     Raises:
-        BadInputError: there is none, or there are several and no name tells which.
+        BadInputError: there is none, or there are several and no key says which one to take.
     """
     from torch import Tensor
 
@@ -69,7 +69,7 @@ def _is_state(value: Any) -> bool:
 
 
 def kept_alone(file: str, key: str, unpickle: bool = False) -> str:
-    """Return a command that writes one state dict of a file into a file of its own."""
+    """Return a shell command that saves one state dict of a file to a separate file."""
     trust = ", weights_only=False" if unpickle else ""
     load = f"torch.load('{file}', map_location='cpu'{trust})['{key}']"
     return f"""python -c "import torch; torch.save({load}, 'weights.pt')\""""
@@ -78,19 +78,19 @@ def kept_alone(file: str, key: str, unpickle: bool = False) -> str:
 def unwrapped(
     weights: Mapping[str, Tensor], *wanted: Collection[str], file: str = "the file"
 ) -> dict[str, Tensor]:
-    """Return weights under a network's own names, as far as that is needed.
+    """Return weights with prefixes removed, so that they have a network's own names.
 
-    One prefix is taken off where all of a network's names are behind it; what lies beside it, as a
-    loss's or a projection's weights in a file of Lightning, is left out. Else what wrappers
-    put before all names is taken off.
+    If some names match already, they stay as they are. If all names of the network exist with the
+    same prefix, that prefix is removed, and other tensors (such as those of a loss or a projection
+    in a Lightning checkpoint) are left out. Otherwise prefixes of `WRAPPERS` are removed.
 
     Args:
         weights: of a file.
-        wanted: names that a network has; more of them are further ways to name the same.
+        wanted: the network's names; further arguments are alternative names of the same.
         file: for the message.
 
     Raises:
-        BadInputError: several prefixes would do.
+        BadInputError: several prefixes fit.
     """
     names = {name for group in wanted for name in group}
     given = {name if name in names else _INSIDE.sub("", name): v for name, v in weights.items()}
@@ -111,9 +111,10 @@ def unwrapped(
 
 
 def _prefix(given: Mapping[str, Any], wanted: Collection[str], file: str) -> str:
-    """Return what stands before each of the wanted names; nothing where that does not hold.
+    """Return the prefix with which all wanted names exist in the file; "" if there is none.
 
-    Of several that of a wrapper: beside it lie a running mean, a teacher or a second network.
+    Of several prefixes, one in `WRAPPERS` is taken: the others are of a running mean, a teacher or
+    a second network.
     """
     needed = [name for name in wanted if not name.endswith(_COUNTS)]
     if not needed:
@@ -131,23 +132,24 @@ def _prefix(given: Mapping[str, Any], wanted: Collection[str], file: str) -> str
 
 
 def beside(weights: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors that `unwrapped` took no notice of."""
+    """Return the names of the tensors that `unwrapped` left out."""
     kept = {id(tensor) for tensor in taken.values()}
     left = (name for name, tensor in weights.items() if id(tensor) not in kept)
     return sorted(name for name in left if not name.endswith(_COUNTS))
 
 
 def is_count(name: str) -> bool:
-    """Tell whether a tensor counts steps and may be missing."""
+    """Return whether a tensor counts steps, judged by its name, and so may be missing."""
     return name.endswith(_COUNTS)
 
 
 def check_finite(given: Mapping[str, Tensor], fresh: Mapping[str, Tensor], file: str) -> None:
-    """Raise unless all weights are numbers.
+    """Raise unless all weights are finite.
 
     Args:
-        given: what a file holds for a network, by the network's names.
-        fresh: the network's tensors without it; endless ones, such as masks, may be so in the file.
+        given: a file's weights by the network's names.
+        fresh: the network's initial tensors; where these are infinite, such as in masks, the
+            file's may be too.
         file: for the message.
 
     Raises:
@@ -167,7 +169,7 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def is_empty(given: Mapping[str, Tensor]) -> bool:
-    """Tell whether no matrix or kernel holds two different numbers: there is nothing learned."""
+    """Return whether every matrix and kernel is constant, so that nothing was learned."""
     layers = [tensor for tensor in given.values() if tensor.ndim >= 2 and tensor.numel() > 1]
     return bool(layers) and all(bool((t == t.reshape(-1)[0]).all()) for t in layers)
 
@@ -177,12 +179,12 @@ def shape_hint(
     image_shape: tuple[int, ...] | None,
     ways: Mapping[str, str],
 ) -> str:
-    """Return a way out where shapes tell of another image size or number of channels.
+    """Return a hint for a message if shapes indicate another image size or number of channels.
 
     Args:
-        other: both shapes, the file's first, of tensors that differ.
+        other: by name, the file's and the network's shape, for tensors whose shapes differ.
         image_shape: channels, height and width of the network's inputs; None if these are texts.
-        ways: how "size" and "channels" are given, with `{}` for the number.
+        ways: the settings for "size" and "channels", with `{}` in place of the number.
     """
     if image_shape is None:
         return ""
@@ -214,12 +216,15 @@ def _differ_at(one: tuple[int, ...], other: tuple[int, ...], axis: int) -> bool:
 
 
 def _is_flattened(theirs: tuple[int, ...], ours: tuple[int, ...]) -> bool:
-    """Tell whether a layer takes all places of an image at once, and another number of them."""
+    """Return whether shapes are those of dense layers whose numbers of inputs differ.
+
+    A layer on a flattened feature map differs so if the image size differs.
+    """
     return len(theirs) == len(ours) == 2 and theirs[0] == ours[0]
 
 
 def _pixels(theirs: tuple[int, ...], ours: tuple[int, ...], size: int) -> int | None:
-    """Return the image size that positions (..., n, dim) are for; None if these are none."""
+    """Return the image size of position embeddings (..., n, dim); None if these are no such."""
     if not 2 <= len(theirs) == len(ours) <= 3:
         return None
     axis = len(ours) - 2
@@ -238,5 +243,5 @@ def _root(number: int) -> int | None:
 
 
 def first(names: list[str], shown: int = 3) -> str:
-    """Return the first of some names."""
+    """Return the first `shown` names as text, separated by commas."""
     return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

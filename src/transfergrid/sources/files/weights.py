@@ -1,6 +1,6 @@
-"""Weights in files: safetensors, or a state dict that torch saved. No other pickle is opened.
+"""Weights in files: safetensors, or a state dict saved by torch. No other pickle is opened.
 
-What a file is, its contents say: endings such as .ckpt, .th or .tar mean nothing here.
+The format is detected from the contents; endings such as .ckpt, .th or .tar are ignored.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from transfergrid.sources.backbone import Backbone
 
 OWN = " Your own? source=own_network, docs/own_network.md"
-"""Said where a name or weights are of no network that a library has."""
+"""Ends messages about a name or weights of a network that no library has."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-"""First pickle in files of torch before 1.6."""
+"""Value of the first pickle in files of torch before 1.6."""
 _TENSOR_MODULES = ("torch", "collections")
-"""Top modules of all that a pickled state dict refers to."""
+"""Top-level modules to which a pickled state dict may refer."""
 _PLAIN = {
     *(("builtins", "set"), ("builtins", "complex"), ("builtins", "bytearray")),
     *(("__builtin__", "set"), ("__builtin__", "complex"), ("_codecs", "encode")),
 }
-"""Plain values beside tensors, which torch reads too where nothing is unpickled."""
+"""Other names to which it may refer: plain values, which `weights_only=True` also allows."""
 
 
 def check_file(file: str) -> None:
-    """Look whether a file may hold weights, without torch and without unpickling anything.
+    """Check that a file may contain weights, without torch and without unpickling anything.
 
     Raises:
         BadInputError: it is missing, of another kind, damaged, or a pickle of more than tensors.
@@ -61,7 +61,7 @@ def read(file: str) -> dict[str, Tensor]:
     """Return the tensors of a weight file by name, on the CPU.
 
     Raises:
-        BadInputError: see `check_file`; or it holds no state dict.
+        BadInputError: see `check_file`; or it contains no state dict.
     """
     check_file(file)
     found = _read_safetensors(file) if _is_safetensors(Path(file)) else _read_torch(file)
@@ -69,7 +69,7 @@ def read(file: str) -> dict[str, Tensor]:
 
 
 def save(tensors: Mapping[str, Tensor], file: str | Path) -> None:
-    """Write tensors as safetensors; whoever reads meanwhile sees the old file or the new one."""
+    """Write tensors as safetensors, atomically: readers see the old file or the new one."""
     from safetensors.torch import save_file
 
     path = Path(file)
@@ -84,13 +84,13 @@ def save(tensors: Mapping[str, Tensor], file: str | Path) -> None:
 
 
 def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
-    """Load weights into a backbone's network, all of them and nothing else.
+    """Load weights into a backbone's network; their names must match exactly.
 
-    A classifier that the file brings along is left out, and so is what lies beside the network in
-    a larger one; the backbone's `notes` then say so.
+    A classifier in the file is left out, and so are other parts of a larger network that contains
+    this one; the backbone's `notes` record that.
 
     Raises:
-        BadInputError: names or shapes differ, or some are no numbers.
+        BadInputError: names or shapes differ, or some weights are NaN or infinite.
     """
     wanted = backbone.network.state_dict()
     taken = state_dicts.unwrapped(weights, wanted.keys(), file=file)
@@ -101,13 +101,13 @@ def fit(backbone: Backbone, weights: Mapping[str, Tensor], file: str) -> None:
     given = {k: v for k, v in given.items() if k not in left_out and k != "n_averaged"}
     _check_fit(wanted, given, f"{file} does not fit {backbone.architecture}", backbone)
     state_dicts.check_finite(given, wanted, file)
-    backbone.network.load_state_dict(given, strict=False)  # an old file lacks batch counts
+    backbone.network.load_state_dict(given, strict=False)  # old files lack batch counts
     backbone.notes["weights_left_out"] = left_out + state_dicts.beside(weights, taken)
     tell_if_empty(given, file, backbone.notes)
 
 
 def tell_if_empty(given: Mapping[str, Tensor], file: str, notes: dict[str, Any]) -> None:
-    """Warn, and note for the record, where weights hold nothing that was learned."""
+    """Warn, and add a note for the record, if each layer's weights are constant."""
     if state_dicts.is_empty(given):
         notes["weights_constant"] = True
         say(f"transfergrid: warning: {file}: each layer's weights are one number", flush=True)
@@ -142,18 +142,18 @@ def refuse(
     other: list[str],
     hint: str = "",
 ) -> None:
-    """Raise unless there is nothing to complain of.
+    """Raise if weights do not match a network.
 
     Args:
         complaint: the message's beginning.
-        wanted: all names that a network has; if fewer than half of them fit, that is said too.
-        missing: names that a network has and a file lacks.
-        unexpected: names the other way round.
+        wanted: all names in the network; if fewer than half of them match, the message says so.
+        missing: names in the network that the file lacks.
+        unexpected: names in the file that the network lacks.
         other: names, with both shapes, of tensors whose shapes differ.
-        hint: a way out, if one is known.
+        hint: a way out for the message, if one is known.
 
     Raises:
-        BadInputError: with the first names of each kind.
+        BadInputError: any of the three lists is not empty; the message names the first of each.
     """
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": other}
     wrong = [
@@ -214,7 +214,7 @@ def _more_than_tensors(file: str | Path, what: str = "") -> BadInputError:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Tell by the first bytes: a length, then JSON."""
+    """Return whether a file is safetensors, judged by its first bytes: a length, then JSON."""
     try:
         with path.open("rb") as handle:
             head = handle.read(9)
@@ -224,7 +224,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _check_safetensors(path: Path) -> bool:
-    """Read the header: eight bytes of length, then JSON with each tensor's place."""
+    """Return whether the header (eight bytes of length, then JSON) matches the file's size."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
@@ -239,7 +239,10 @@ def _check_safetensors(path: Path) -> bool:
 
 
 def _check_torch(path: Path) -> bool:
-    """Look at what the pickles in a file refer to; the opcodes are listed, not executed."""
+    """Check all names to which the pickles in a file refer; opcodes are listed, not executed.
+
+    Return whether it is a complete file of torch.
+    """
     try:
         if zipfile.is_zipfile(path):
             return _check_zip(path)
@@ -259,7 +262,7 @@ def _check_zip(path: Path) -> bool:
 
 
 def _check_legacy(handle: IO[bytes], path: Path) -> bool:
-    """Files of torch before 1.6: magic number, protocol, machine, objects, storage keys."""
+    """Check a file of torch before 1.6: magic number, protocol, machine, objects, storage keys."""
     if _check_pickle(handle, path) != _LEGACY_MAGIC:
         raise _more_than_tensors(path)
     for _ in range(3):
@@ -268,7 +271,7 @@ def _check_legacy(handle: IO[bytes], path: Path) -> bool:
 
 
 def _check_pickle(handle: IO[bytes], path: Path) -> object:
-    """Refuse one pickle that refers to anything but tensors; return its first constant."""
+    """Raise if a pickle refers to anything but tensors; return its first constant."""
     first: object = None
     for opcode, argument, _ in pickletools.genops(handle):
         if opcode.name == "GLOBAL":

@@ -1,4 +1,4 @@
-"""Random changes of images (n, c, h, w) in 0 to 1 that leave their labels as they are."""
+"""Random augmentations of images (n, c, h, w) with values from 0 to 1 that preserve labels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Motion:
-    """How far an image may be turned, scaled and moved; drawn evenly, to both sides.
+    """Largest rotation, scaling and shift of an image; drawn uniformly to both sides.
 
     Attributes:
         rotation: in radians.
-        scaling: as a share of the size.
+        scaling: change of size, as a share of it.
         shift: as a share of the image's side, across and down.
     """
 
@@ -32,11 +32,12 @@ LIGHT = Motion(math.radians(10), 0.1, 0.06)
 STRONG = Motion(math.radians(20), 0.25, 0.12)
 
 JITTER = 0.3
-"""Brightness, contrast and saturation are each multiplied by 0.7 to 1.3."""
+"""Brightness, contrast and saturation are each multiplied by a factor from 0.7 to 1.3."""
 ERASED = 0.5
-"""How likely a rectangle of an image is erased (Zhong et al. 2020, Random Erasing)."""
+"""Probability that a rectangle of an image is erased (Zhong et al. 2020, Random Erasing)."""
 ERASED_AREA = (0.02, 0.2)
-"""Of the image; the paper's upper end of 0.4 hides whole letters and digits."""
+"""Range of its area, as a share of the image's. The paper's upper end of 0.4 would hide whole
+letters and digits."""
 ERASED_ASPECT = (0.3, 1 / 0.3)
 
 
@@ -46,7 +47,7 @@ def lightly_augmented(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def strongly_augmented(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images (n, c, h, w), each moved further, in other colours, and half of them torn."""
+    """Return images (n, c, h, w), each moved further and jittered, half with a rectangle erased."""
     return erased(jittered(moved(images, STRONG, rng), rng), rng)
 
 
@@ -59,7 +60,7 @@ def moved(images: Tensor, most: Motion, rng: torch.Generator) -> Tensor:
 
 
 def _random_maps(n: int, aspect: float, most: Motion, rng: torch.Generator) -> Tensor:
-    """Draw maps (n, 2, 3) from an output's coordinates to its input's, both from -1 to 1."""
+    """Draw affine maps (n, 2, 3) from output to input coordinates, both from -1 to 1."""
     turn, scaling, *shift = (2 * torch.rand(4, n, generator=rng) - 1).unbind()
     angle = most.rotation * turn
     scale = 1 + most.scaling * scaling
@@ -70,10 +71,10 @@ def _random_maps(n: int, aspect: float, most: Motion, rng: torch.Generator) -> T
 
 
 def jittered(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images (n, c, h, w), each of another brightness, contrast and saturation.
+    """Return images (n, c, h, w), each with random brightness, contrast and saturation.
 
     Brightness scales the pixels, contrast their distance from the image's mean grey, saturation
-    that from each pixel's own grey; images of other than three channels have none to change.
+    their distance from their own grey; saturation needs three channels.
     """
     draws = (2 * torch.rand(3, len(images), generator=rng) - 1).to(images)
     brightness, contrast, saturation = (1 + JITTER * draws).view(3, -1, 1, 1, 1).unbind()
@@ -94,10 +95,10 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def erased(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return images (n, c, h, w), a random rectangle of some filled with the image's mean.
+    """Return images (n, c, h, w); in some, a random rectangle is filled with the image's mean.
 
-    One part in 50 to a fifth of the area, as in Zhong et al. 2020, Random Erasing; the part of a
-    rectangle that would lie outside the image is not drawn.
+    Its area is 1/50 to 1/5 of the image's (after Zhong et al. 2020, Random Erasing). A side that
+    would be longer than the image's is shortened to it.
     """
     chance, *draws = torch.rand(5, len(images), generator=rng).to(images).unbind()
     height, width = images.shape[-2:]
@@ -113,6 +114,6 @@ def erased(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _between(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Return which of `size` pixels' centres lie in each stretch, (n, size)."""
+    """Return which of the centres of `size` pixels are in each interval, (n, size)."""
     centres = torch.arange(size, device=start.device) + 0.5
     return (centres >= start[:, None]) & (centres < (start + length)[:, None])

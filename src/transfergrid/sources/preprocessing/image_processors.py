@@ -1,9 +1,9 @@
-"""What transformers' own image processor does to a picture's values: measured, not believed.
+"""Measuring what an image processor of transformers does to pixel values.
 
-A processor's file leaves out what its class knows, and classes name the same thing in many ways:
-`do_flip_channel_order`, `rescale_offset`, `do_normalize`, ... So the processor that belongs to a
-folder is made, shown black, white and a picture of noise, and must turn out to do no more than
-this program can: put the channels in order, and scale and shift each of them.
+A processor's file omits the defaults of its class, and classes have many names for the same
+setting: `do_flip_channel_order`, `rescale_offset`, `do_normalize`, ... So the folder's processor is
+built and applied to a black, a white and a noise image. Its outputs must be explained by what this
+program can do: order the channels, and scale and shift each of them. Otherwise it is refused.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from transfergrid.sources.files import model_folder
 Size: TypeAlias = tuple[int, int]
 Values: TypeAlias = tuple[float, ...]
 RESAMPLING = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic", 4: "bilinear", 5: "bilinear"}
-"""Numbers of Pillow's methods; Lanczos, box and Hamming are made by the nearest that torch has."""
+"""By number of Pillow's resampling method; similar ones replace Lanczos, box and Hamming."""
 TOLERANCE = 1e-5
-"""Largest difference that counts as none, as a share of the largest value."""
+"""Largest difference that is ignored, as a share of the largest value."""
 COLOURS = 3
 PROBE = 224
-"""Side in pixels of the pictures that a processor is shown; many patches divide it."""
+"""Height and width in pixels of the test images; a multiple of many patch sizes."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder says of its model's inputs.
+    """The preprocessing of a model's inputs.
 
     Attributes:
-        size: height and width in pixels; None if it names none.
-        mean: subtracted, one for each channel of the network, on a scale of 0 to 1.
-        std: divided by, likewise.
-        bgr: whether the channels' order is turned round first.
+        size: height and width in pixels; None if not stated.
+        mean: subtracted, one number per channel of the network, on a scale of 0 to 1.
+        std: the divisor after that, likewise.
+        bgr: whether the order of the channels is reversed first.
         interpolation: a name that torch knows.
     """
 
@@ -56,15 +56,15 @@ class Reading:
 
 
 def read(folder: Path, channels: int, name: str) -> Reading:
-    """Return what a folder's image processor does.
+    """Return the preprocessing of a folder's image processor.
 
     Args:
-        folder: with a preprocessor_config.json, or a processor_config.json that holds one.
+        folder: contains preprocessor_config.json, or processor_config.json with an image processor.
         channels: of the network's inputs.
         name: of the model, for messages.
 
     Raises:
-        BadInputError: the processor cannot be made, or does what this program does not.
+        BadInputError: the processor cannot be built, or does something that is not supported.
     """
     told = model_folder.read_preprocessor(folder)
     processor = _made(told, folder, name)
@@ -81,7 +81,10 @@ def read(folder: Path, channels: int, name: str) -> Reading:
 
 
 def pair_of(value: Any) -> Size | None:
-    """Return height and width, however they were written; of one number or edge a square."""
+    """Return height and width from any of their notations; a single number means a square.
+
+    None if the value is no size.
+    """
     if isinstance(value, (list, tuple)):
         sides = [side for side in value if _is_side(side)]
         return (sides[0], sides[-1]) if sides and len(sides) == len(value) <= 2 else None
@@ -94,7 +97,7 @@ def pair_of(value: Any) -> Size | None:
 
 
 def _entry(value: Any, key: str) -> Any:
-    """Return an entry of a dict, or of what newer versions have in its place."""
+    """Return an entry of a dict, or an attribute of the object that newer versions use instead."""
     return value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
 
 
@@ -103,7 +106,10 @@ def _is_side(value: Any) -> TypeGuard[int]:
 
 
 def _made(told: Mapping[str, Any], folder: Path, name: str) -> Any:
-    """Return transformers' processor of what a folder says, which alone it is shown."""
+    """Return transformers' image processor for a folder.
+
+    It is built from copies of the config files in an empty folder, so that it sees nothing else.
+    """
     from transformers import AutoImageProcessor
 
     from transfergrid.sources.backbones.transformers_models import quiet
@@ -117,7 +123,7 @@ def _made(told: Mapping[str, Any], folder: Path, name: str) -> Any:
             return AutoImageProcessor.from_pretrained(
                 place, local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:  # a file's values may break anything in there
+        except Exception as error:  # wrong values may raise anything
             kind = told.get("image_processor_type", told.get("feature_extractor_type"))
             reason = first_line(error).replace(place, str(folder))[:150]
             raise _beyond(name, f"{kind or 'it'} cannot be made: {reason}") from error
@@ -131,11 +137,11 @@ def _beyond(name: str, reason: str) -> BadInputError:
 
 
 WAY_OUT = "'source.architecture.mean=[0.5]' 'source.architecture.std=[0.5]'"
-"""How a person says it himself."""
+"""For the message: how the user can give mean and std."""
 
 
 def _size(processor: Any) -> Size | None:
-    """Return the size of what comes out, where a processor has one."""
+    """Return the size of a processor's outputs, if it states one."""
     cropped = getattr(processor, "crop_size", None) if _does(processor, "center_crop") else None
     return pair_of(cropped) or pair_of(getattr(processor, "size", None))
 
@@ -145,9 +151,9 @@ def _does(processor: Any, what: str) -> bool:
 
 
 def _way(told: Mapping[str, Any], processor: Any) -> str:
-    """Return how pictures are resized."""
+    """Return the interpolation for resizing."""
     asked = getattr(processor, "resample", told.get("resample"))
-    asked = getattr(asked, "value", asked)  # an enum, here of numbers and there of names
+    asked = getattr(asked, "value", asked)  # an enum, of numbers or of names
     if isinstance(asked, str):
         return asked if asked in RESAMPLING.values() else "bicubic"
     return RESAMPLING.get(2 if asked is None else asked, "bicubic")
@@ -155,7 +161,7 @@ def _way(told: Mapping[str, Any], processor: Any) -> str:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a processor made of a picture of noise, of black and of white: (C, H, W) each."""
+    """A noise image, and a processor's outputs for noise, black and white: (C, H, W) each."""
 
     noise: Tensor
     of_noise: Tensor
@@ -164,7 +170,10 @@ class _Shown:
 
 
 def _shown(processor: Any, channels: int) -> _Shown | None:
-    """Show a processor pictures of as many channels as a network has, or else colours."""
+    """Apply a processor to test images with the network's number of channels, or else three.
+
+    None if it takes neither.
+    """
     for count in dict.fromkeys((channels, COLOURS)):
         noise = np.random.default_rng(0).integers(0, 256, (PROBE, PROBE, count)).astype(np.uint8)
         pictures = (noise, np.zeros_like(noise), np.full_like(noise, 255))
@@ -177,15 +186,18 @@ def _shown(processor: Any, channels: int) -> _Shown | None:
 
 
 def _values(processor: Any, picture: NDArray[np.uint8]) -> Tensor | None:
-    """Return (C, H, W) of a picture (H, W, C) that has its size already; None if it is no such."""
+    """Return the output (C, H, W) for an image (H, W, C), without resizing or cropping.
+
+    None if the processor fails, or its output has another shape.
+    """
     still = {"do_resize": False, "do_center_crop": False, "do_pad": False}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some classes say that they do none of these
+            warnings.simplefilter("ignore")  # some classes warn that they ignore these
             made = processor(
                 picture, return_tensors="pt", input_data_format="channels_last", **still
             )["pixel_values"]
-    except Exception:  # it wants pairs, boxes, other numbers of channels, ...
+    except Exception:  # it may need pairs, boxes, another number of channels, ...
         return None
     height, width, channels = picture.shape
     fits = isinstance(made, Tensor) and made.shape == (1, channels, height, width)
@@ -195,7 +207,8 @@ def _values(processor: Any, picture: NDArray[np.uint8]) -> Tensor | None:
 def _measured(processor: Any, shown: _Shown) -> tuple[Values, Values]:
     """Return mean and std on a scale of 0 to 1.
 
-    Where a processor's own numbers say the same, it is they, without the noise of measuring.
+    If the processor's own numbers agree with the measured ones, they are returned, because they
+    have no measurement error.
     """
     low, high = (made.mean((1, 2)).double() for made in (shown.of_black, shown.of_white))
     found = [_rounded(values) for values in (-low / (high - low), 1 / (high - low))]
@@ -213,7 +226,7 @@ def _rounded(values: Tensor) -> Values:
 
 
 def _numbers(processor: Any, key: str, count: int, scale: float) -> Values:
-    """Return a processor's own numbers, one for each channel; NaN where there are none."""
+    """Return a processor's own numbers, one per channel; NaN if it has none."""
     value = getattr(processor, key, None)
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     numbers = [float(v) / scale for v in values if isinstance(v, (int, float))]
@@ -223,7 +236,7 @@ def _numbers(processor: Any, key: str, count: int, scale: float) -> Values:
 
 
 def _is_explained(shown: _Shown, mean: Values, std: Values, bgr: bool) -> bool:
-    """Tell whether order, mean and std make of noise what the processor made."""
+    """Return whether order, mean and std reproduce the processor's output for noise."""
     pixels = shown.noise.flip(0) if bgr else shown.noise
     m, s = (pixels.new_tensor(values).view(-1, 1, 1) for values in (mean, std))
     expected = (pixels - m) / s

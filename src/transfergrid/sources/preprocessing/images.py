@@ -1,4 +1,4 @@
-"""Raw images to a network's inputs."""
+"""Preprocessing of images to a network's inputs."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 class ImagePreprocess:
     """Resizes, adapts channels, augments and normalises.
 
-    An image that is not of the input's proportions is resized until it covers the input, and its
-    centre is cut out. Images of any number of channels are adapted to the network's:
+    An image is resized until it just covers the input, keeping its aspect ratio; then the centre
+    is cropped. The number of channels is adapted to the network's:
 
     - one channel is repeated;
-    - for a network of one, three become their luma, any other number their mean;
-    - two become three by their mean, which comes last;
-    - of more than the network takes, the first ones are taken: of red, green, blue and
+    - for a network of one channel, three become their luma, any other number their mean;
+    - two become three by appending their mean;
+    - of more channels than the network takes, the first ones are used: of red, green, blue and
       near-infrared the first three.
 
     Attributes:
         size: height and width of the inputs.
         channels: of the inputs.
-        mean: subtracted, one for each channel, on a scale of 0 to 1.
-        std: divided by, one for each channel.
+        mean: subtracted, one number per channel, on a scale of 0 to 1.
+        std: the divisor after that, one number per channel.
         interpolation: "nearest", "bilinear" or "bicubic"; antialiased when shrinking.
-        bgr: the network takes blue first; mean and std are in its order.
+        bgr: whether the network takes blue first; mean and std are then in this order too.
     """
 
     size: tuple[int, int]
@@ -52,20 +52,20 @@ class ImagePreprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
-    bgr: bool = field(default=False, repr=False)  # texts without it are part of fingerprints
+    bgr: bool = field(default=False, repr=False)  # the text without it is part of fingerprints
 
     def __str__(self) -> str:
-        """Return all that it does."""
+        """Return a text that contains all settings."""
         return f"{self!r}, blue first" if self.bgr else repr(self)
 
     def prepare(self, raw: Raw) -> Tensor:
-        """Return images (n, channels, height, width), float32 in 0 to 1.
+        """Return images (n, channels, height, width), float32 from 0 to 1.
 
         Args:
-            raw: n uint8 images (H, W, C) of equal or unequal sizes and numbers of channels.
+            raw: n uint8 images (H, W, C); sizes and numbers of channels may differ.
 
         Raises:
-            BadInputError: an image is of another kind, or its channels cannot be adapted.
+            BadInputError: an image has another shape or type, or its channels cannot be adapted.
         """
         if len(raw) == 0:
             return torch.zeros(0, self.channels, *self.size)
@@ -74,15 +74,15 @@ class ImagePreprocess:
         return torch.cat([self._prepare_equal(np.asarray(image)[None]) for image in raw])
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Tensor:
-        """Return normalised images, as `prepared` (n, channels, height, width).
+        """Return augmented and normalised images (n, channels, height, width).
 
         Args:
-            prepared: what `prepare` returned, on any device.
-            augmentation: "none"; "light": each image is turned by up to 10 degrees, scaled by
-                0.9 to 1.1 and shifted by up to 6 %; "strong": by up to 20 degrees, 0.75 to 1.25
-                and 12 %, its brightness, contrast and saturation changed by up to 30 %, and in
-                half of the images a rectangle erased. No flips: a flipped letter is another
-                letter.
+            prepared: the output of `prepare`, on any device.
+            augmentation: "none"; "light": each image is rotated by up to 10 degrees, scaled by
+                0.9 to 1.1 and shifted by up to 6 %; "strong": the same by up to 20 degrees, 0.75
+                to 1.25 and 12 %; also brightness, contrast and saturation are changed by up to
+                30 %, and in half of the images a rectangle is erased. There are no flips, because
+                a flipped letter is another letter.
             rng: a CPU generator; without it nothing is augmented.
 
         Raises:
@@ -103,13 +103,13 @@ class ImagePreprocess:
             raise BadInputError(f"an image must be uint8 of shape (H, W, C), not {found}")
         writeable = images if images.flags.writeable else images.copy()
         first = torch.from_numpy(writeable).permute(0, 3, 1, 2).contiguous()
-        pixels = first.float().div_(255)  # in place: a photo takes 144 MB as real numbers
+        pixels = first.float().div_(255)  # in place: a photo takes 144 MB as float32
         pixels = _fewer_channels(pixels, self.channels)
         return _more_channels(_covering(pixels, self.size, self.interpolation), self.channels)
 
 
 def _fewer_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Bring (n, c, H, W) down to `channels`, where it has more."""
+    """Reduce images (n, c, H, W) to `channels` channels, if they have more."""
     found = pixels.shape[1]
     if channels == 1 and found == len(LUMA):
         return (pixels * pixels.new_tensor(LUMA).view(-1, 1, 1)).sum(1, keepdim=True)
@@ -119,7 +119,7 @@ def _fewer_channels(pixels: Tensor, channels: int) -> Tensor:
 
 
 def _more_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Bring (n, c, H, W) up to `channels`, where it has fewer."""
+    """Extend images (n, c, H, W) to `channels` channels, if they have fewer."""
     found = pixels.shape[1]
     if found == channels:
         return pixels
@@ -131,7 +131,7 @@ def _more_channels(pixels: Tensor, channels: int) -> Tensor:
 
 
 def _covering(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
-    """Resize (n, c, H, W) until it covers `size`, then cut out the centre."""
+    """Resize images (n, c, H, W) until they just cover `size`, then crop the centre."""
     height, width = pixels.shape[-2:]
     scale = max(size[0] / height, size[1] / width)
     covering = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))

@@ -1,4 +1,4 @@
-"""Texts to a transformer's inputs."""
+"""Preprocessing of texts to a transformer's inputs."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
     from transfergrid.data.inputs import Inputs, Raw
 
 WORD_DROPOUT = {"none": 0.0, "light": 0.1, "strong": 0.25}
-"""Augmentation to the chance of each word to be left out."""
+"""By augmentation: the probability with which each word is left out."""
 SPECIAL = -1
 """Word number of special tokens and of padding."""
 MOST_WORDS = 2**15 - 1
-"""Words are counted in int16; all beyond are one."""
+"""Largest word number, because they are int16; all words beyond share it."""
 
 
 @dataclass(frozen=True)
 class TextPreprocess:
-    """Cuts texts into tokens, pads on the right, and leaves out words as augmentation.
+    """Tokenises texts, pads on the right, and leaves out words as augmentation.
 
-    Two are equal when they make the same inputs of every text.
+    Two of these are equal if they make the same inputs from every text.
 
     Attributes:
-        identity: digest of the tokenizer; stands for it in comparisons.
-        max_length: tokens that an input has at most, special ones included.
-        tokenizer: of transformers; fast ones know words, for slow ones each token is a word.
-        ahead: words of each text for which numbers are drawn before those of all further words.
+        identity: hash of the tokenizer, which replaces it in comparisons.
+        max_length: largest number of tokens in an input, including special ones.
+        tokenizer: of the library transformers. A fast one knows which tokens form a word; with a
+            slow one each token counts as a word.
+        ahead: random numbers for this many first words of all texts are drawn before those for
+            further words; 0: all at once. See `drawing`.
     """
 
     identity: str
@@ -46,7 +48,7 @@ class TextPreprocess:
 
     @classmethod
     def of(cls, tokenizer: Any, max_length: int) -> TextPreprocess:
-        """Return the preprocessing by this tokenizer."""
+        """Return the preprocessing with this tokenizer."""
         return cls(tokenizer_identity(tokenizer), max_length, tokenizer)
 
     @property
@@ -57,27 +59,27 @@ class TextPreprocess:
 
     @property
     def padding(self) -> int:
-        """The token that fills up; it lies under attention mask 0, so any will do."""
+        """The padding token; any token will do, because the attention mask is 0 there."""
         tokenizer = self.tokenizer
         known = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
         return next((int(token) for token in known if token is not None), 0)
 
     @property
     def fills(self) -> dict[str, int]:
-        """What `prepare` pads with, where that is not 0."""
+        """Padding values of the outputs of `prepare`, by name, if not 0."""
         return {"input_ids": self.padding, "words": SPECIAL}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TextPreprocess:
-        """Return itself: it never changes, and a tokenizer is large."""
+        """Return itself, because it never changes and a tokenizer is large."""
         return self
 
     def prepare(self, raw: Raw) -> dict[str, Tensor]:
-        """Return n texts, or pairs of texts, as tokens.
+        """Tokenise n texts, or pairs of texts.
 
         Returns:
             `names`, each int64 (n, longest); "words", the number of each token's word, int16
-            (n, longest); "cut", whether the text was longer than `max_length`, bool (n,); of pairs
-            also "second", the number at which the second text's words begin, int16 (n,).
+            (n, longest); "cut", whether the text was truncated to `max_length`, bool (n,); for
+            pairs also "second", the number of the second text's first word, int16 (n,).
 
         Raises:
             BadInputError: something in `raw` is neither a text nor a pair of texts.
@@ -116,12 +118,13 @@ class TextPreprocess:
     def finish(
         self, prepared: Inputs, augmentation: str, rng: torch.Generator | None
     ) -> dict[str, Tensor]:
-        """Return the backbone's inputs, each (n, longest of these), int64.
+        """Return the backbone's inputs, each int64 (n, longest), padded to the longest of these.
 
         Args:
-            prepared: what `prepare` returned, on any device.
-            augmentation: "none"; "light" leaves out each word with probability 0.1, "strong" 0.25,
-                but never all of a text's words, be it one of a pair, and no special token.
+            prepared: the output of `prepare`, on any device.
+            augmentation: "none"; "light" leaves out each word with probability 0.1, "strong" with
+                0.25. At least one word of each text (each text of a pair) stays, and all special
+                tokens.
             rng: a CPU generator; without it nothing is left out.
 
         Raises:
@@ -140,24 +143,24 @@ class TextPreprocess:
         return {name: value[:, :longest].contiguous() for name, value in inputs.items()}
 
     def drawn(self, prepared: Inputs) -> int:
-        """Return for how many words of each of these texts `finish` draws a number."""
+        """Return for how many words of each of these texts `finish` draws a random number."""
         assert isinstance(prepared, dict)
         return max(1, int(prepared["words"].max()) + 1) if len(prepared["words"]) else 0
 
     def drawing(self, ahead: int) -> TextPreprocess:
-        """Return the same, that leaves out the words that one with so many to draw for does.
+        """Return a copy that leaves out the same words as one whose `drawn` is `ahead`.
 
-        That is so as far as both number a text's words alike.
+        Given an equal `rng`, that holds as far as both tokenizers number a text's words alike.
         """
         return replace(self, ahead=ahead)
 
     def cut(self, prepared: Inputs) -> int:
-        """Return how many of these texts were longer than `max_length`."""
+        """Return how many of these texts were truncated to `max_length`."""
         assert isinstance(prepared, dict)
         return int(prepared["cut"].sum())
 
     def _filler(self) -> NDArray[np.int64]:
-        """Return the one token of an empty text, where the tokenizer adds none of its own."""
+        """Return the single token of an empty text, for tokenizers that add no special token."""
         begins = self.tokenizer.bos_token_id
         return np.asarray([self.padding if begins is None else begins], dtype=np.int64)
 
@@ -173,15 +176,16 @@ class TextPreprocess:
         second = np.asarray(self._in_second(encoded, row))
         plain = words != SPECIAL
         for own in (plain & ~second, plain & second):
-            if len(set(words[own])) < 2:  # of a tokenizer that takes a whole text for a word
+            if len(set(words[own])) < 2:  # some tokenizers treat a whole text as one word
                 words[own] = np.arange(own.sum())
         words[plain & second] += 1 + words[~second].max(initial=SPECIAL)
         return np.minimum(words, MOST_WORDS)
 
     def _in_second(self, encoded: Any, row: int) -> list[bool]:
-        """Tell of each token of a pair whether it is of the second text.
+        """Return for each token of a row whether it belongs to the second text of a pair.
 
-        Slow tokenizers tell by token types; where they give none, all are taken for the first's.
+        Slow tokenizers say so by token types; without these the list is empty, and all tokens
+        count as the first text's.
         """
         if self.tokenizer.is_fast:
             return [part == 1 for part in encoded.sequence_ids(row)]
@@ -189,7 +193,7 @@ class TextPreprocess:
         return [kind == 1 for kind in types[row]] if types else []
 
     def _second(self, encoded: Any, row: int, words: NDArray[np.int64]) -> int:
-        """Return the first word number of a pair's second text; one too high if it has none."""
+        """Return the number of the second text's first word; `MOST_WORDS` if it has no words."""
         own = [
             int(word)
             for word, second in zip(words, self._in_second(encoded, row), strict=False)
@@ -198,7 +202,7 @@ class TextPreprocess:
         return min(own, default=MOST_WORDS)
 
     def _without(self, inputs: dict[str, Tensor], left_out: Tensor) -> dict[str, Tensor]:
-        """Move tokens to the left over those that are left out, (n, L) bool."""
+        """Remove the tokens that are left out, (n, L) bool; the others move to the left."""
         mask = inputs["attention_mask"] * ~left_out
         order = (mask == 0).to(torch.int8).argsort(dim=1, stable=True)
         moved = {name: value.gather(1, order) for name, value in inputs.items()}
@@ -210,7 +214,7 @@ class TextPreprocess:
 
 
 def tokenizer_identity(tokenizer: Any) -> str:
-    """Return 16 hex digits of all that decides which tokens a tokenizer makes of a text."""
+    """Return a hash, 16 hex digits, of all that decides how a tokenizer tokenises texts."""
     told: dict[str, Any] = {
         "class": type(tokenizer).__name__ if not tokenizer.is_fast else "fast",
         "inputs": list(tokenizer.model_input_names),
@@ -229,7 +233,11 @@ def tokenizer_identity(tokenizer: Any) -> str:
 
 
 def _columns(raw: Raw) -> list[list[str]]:
-    """Return the texts as one list, or the pairs as two."""
+    """Return texts as one list, or pairs as two lists.
+
+    Raises:
+        BadInputError: an example is neither a text nor a pair, or both kinds are mixed.
+    """
     if all(isinstance(text, str) for text in raw):
         return [[str(text) for text in raw]]
     for example in raw:
@@ -249,17 +257,18 @@ def _padded(rows: Sequence[NDArray[np.int64]], fill: int) -> Tensor:
 
 
 def _numbered(plain: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number the plain tokens one by one."""
+    """Number the plain tokens consecutively; the others get `SPECIAL`."""
     return np.where(plain, np.minimum(np.cumsum(plain) - 1, MOST_WORDS), SPECIAL)
 
 
 def _dropped(
     words: Tensor, second: Tensor | None, chance: float, rng: torch.Generator, ahead: int = 0
 ) -> Tensor:
-    """Draw which tokens (n, L) are left out: all of a word or none.
+    """Draw which tokens (n, L) are left out: all tokens of a word, or none.
 
-    Some word always stays; of pairs, whose second texts begin at the words `second` (n,), some
-    word of each text. Numbers for the words `ahead` of all texts are drawn before all others.
+    At least one word of each text stays, and of each text of a pair. A pair's second text begins
+    at the word `second` (n,). Random numbers for the first `ahead` words of all texts are drawn
+    before those for further words.
     """
     n, most = len(words), max(int(words.max()) + 1, 1)
     parts = [ahead, most - ahead] if 0 < ahead < most else [ahead or most]
@@ -275,5 +284,5 @@ def _dropped(
         texts = [torch.where(first, draws, -1.0), torch.where(first, -1.0, draws)]
     for text in texts:
         highest, stays = text.max(1, keepdim=True)
-        out.scatter_(1, stays, out.gather(1, stays) & (highest < 0))  # below 0: there is no word
+        out.scatter_(1, stays, out.gather(1, stays) & (highest < 0))  # below 0: no word
     return out.gather(1, words.clamp(min=0)) & (words != SPECIAL)

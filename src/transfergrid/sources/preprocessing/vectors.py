@@ -1,4 +1,4 @@
-"""Vectors to a network's inputs."""
+"""Preprocessing of vectors to a network's inputs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VectorPreprocess:
-    """Takes vectors as they are: their domain has scaled them, and nothing is augmented.
+    """Passes vectors on unchanged: their domain has standardised them; there is no augmentation.
 
     Attributes:
-        inputs: numbers of each.
+        inputs: length of the vectors.
     """
 
     inputs: int
@@ -30,7 +30,7 @@ class VectorPreprocess:
         """Return vectors (n, inputs) float32.
 
         Raises:
-            BadInputError: they are of another length.
+            BadInputError: they have another length.
         """
         if len(raw) == 0:
             return torch.zeros(0, self.inputs)
@@ -43,7 +43,7 @@ class VectorPreprocess:
         return torch.from_numpy(np.ascontiguousarray(vectors))
 
     def finish(self, prepared: Inputs, augmentation: str, rng: torch.Generator | None) -> Tensor:
-        """Return them as they are, whatever the augmentation.
+        """Return the vectors unchanged, whatever the augmentation.
 
         Raises:
             BadInputError: there is no such augmentation.

@@ -8,25 +8,25 @@ from transfergrid.strategies.weight_space.batch_statistics import retake
 SOURCE_FREE = Baselines(
     "source_and_target", "source_model", ["source_only", "source_only_target_statistics"]
 )
-"""What is compared with the model that it begins with; then with what may see source examples."""
+"""Compared first with the source model itself, then with baselines that see source examples."""
 
 
 class Adabn(Strategy):
     """Give a source model's BatchNorm layers the target's statistics; no weight moves.
 
-    Statistics are those of all unlabelled inputs, not augmented: a cumulative mean over batches of
-    256 in mixed order, by number of examples, of their means and their variances with n - 1. The
-    paper counts in how far the means of batches lie apart, with n; of mixed batches both are one
-    up to chance. While they are taken each layer normalises by the batch, as in training, so that
-    what a layer had before plays no part: taken again they are the same. No source example is
-    read. Test inputs are not among them: an example is predicted alike in whatever company.
+    The statistics are those of all unlabelled inputs, not augmented: the mean over shuffled batches
+    of 256, weighted by batch size, of batch means and of batch variances (with n - 1). The paper
+    adds the variance between batch means, and divides by n; for shuffled batches both agree up to
+    chance. During this pass each layer normalises by the batch, as in training. So the statistics
+    that a layer had before play no part, and a second pass gives the same result. No source example
+    is read, and no test input: an example's prediction does not depend on the others in its batch.
 
     Formula:
         y = g (x - mean_t) / std_t + b in each BatchNorm; mean_t, std_t of the target's inputs
     Try it:
         first of all, where target inputs come without labels and the network has BatchNorm: it
-        undoes what scales and shifts channels, as brightness does, and costs next to nothing.
-        Where classes are not equally frequent in both domains, statistics differ by that, too
+        undoes shifts that scale or offset channels, such as brightness, and costs next to nothing.
+        Where class frequencies differ between the domains, so do the statistics
     Cost:
         one pass over all unlabelled inputs; no step; nothing at prediction
     Source:
@@ -63,6 +63,6 @@ class Adabn(Strategy):
         return [Phase("take", before=self.take, reads=["unlabelled"])]
 
     def take(self, data: Data) -> None:
-        """Take the statistics of all target inputs."""
+        """Set BatchNorm's statistics to those of all unlabelled target inputs."""
         assert data.unlabelled is not None
         retake(batch_norms(self.backbone, "adabn"), [data.unlabelled], self.backbone.embed)

@@ -1,4 +1,4 @@
-"""A second encoder learns to give target inputs the features that the source's would have."""
+"""A second encoder learns to give target inputs features that look like the source's (ADDA)."""
 
 from typing import Any
 
@@ -28,19 +28,19 @@ from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 
 
 def told_apart(source: Tensor, target: Tensor) -> Tensor:
-    """Return half of -mean log d(source) - mean log(1 - d(target)), of logits of d."""
+    """Return (-mean log d(source) - mean log(1 - d(target))) / 2, given logits of d."""
     return (softplus(-source).mean() + softplus(target).mean()) / 2
 
 
 def taken_for_source(target: Tensor) -> Tensor:
-    """Return -mean log d(target): the target's examples with inverted labels, of logits of d."""
+    """Return -mean log d(target), the loss with inverted labels, given logits of d."""
     return softplus(-target).mean()
 
 
 def classes_in(outputs: Tensor) -> Tensor:
-    """Return how many classes are predicted, by the exponential of the entropy of their shares.
+    """Return the effective number of predicted classes: exp of the entropy of their shares.
 
-    Ten that are predicted alike often are ten; one of them alone is one.
+    It is 10 if ten classes are predicted equally often, and 1 if only one is predicted.
 
     Args:
         outputs: logits, (n, classes).
@@ -53,38 +53,38 @@ def classes_in(outputs: Tensor) -> Tensor:
 class Adda(Strategy):
     """Let a second encoder give target inputs features that a discriminator takes for the source's.
 
-    First encoder and head learn the source. Then these stand still, and a copy of the encoder
-    learns on target inputs: a discriminator learns who made which features, the copy that its own
-    are taken for the source's. Labels are inverted: the copy's gradient is that of -log d, not the
-    reversed one of log(1 - d).
+    First, encoder and head learn the source. Then both are frozen, and a copy of the encoder learns
+    on target inputs: a discriminator learns which encoder made which features, and the copy learns
+    to make features that the discriminator takes for the source's. Labels are inverted: the copy
+    descends -log d; the gradient of log(1 - d) is not reversed.
 
-    Nothing says which class a target example is of, and classes may change places. The record
-    tells how many are predicted of the unlabelled inputs before and after, whether that collapsed
-    to less than half, and which share of the inputs is predicted otherwise than before: where that
-    is large, one of both models is wrong there, and the source's was chosen with labels.
+    Nothing ties target examples to classes, so classes may be swapped. The record tells the
+    effective number of classes predicted on the unlabelled inputs before and after, whether it
+    collapsed to less than half, and the share of inputs whose prediction changed. Where that share
+    is large, one of the two models is wrong on it, and only the source's was trained with labels.
 
-    BatchNorm of the source's encoder stands still. That of the copy normalises by target batches
-    and records them, once a step: at prediction its statistics are the target's. The halves of the
-    discriminator's loss are each a mean, and so is its whole.
+    BatchNorm of the source's encoder is frozen. BatchNorm of the copy normalises by target batches
+    and records them, once a step: at prediction its statistics are the target's. The
+    discriminator's loss is the mean of two halves, each of which is a mean over its domain.
 
     Formula:
         1: min_(F, C) CE(C(F(x_s)));
         2: min_D -(mean log D(F(x_s)) + mean log(1 - D(G(x_t)))) / 2, min_G -mean log D(G(x_t));
         G starts at F, prediction is C(G(x))
     Try it:
-        where the target's style needs another encoder than the source's; with a small rate in the
-        second stage, for it easily ends far below `source_only`
+        where the target's style needs a different encoder from the source's; use a small learning
+        rate in the second stage, for it easily ends far below `source_only`
     Cost:
         that of full fine-tuning, a part of it on the source; then three forward passes and one
-        backward a step, and the memory of a second network; nothing at prediction
+        backward pass a step, and the memory of a second network; nothing at prediction
     Source:
         Tzeng et al. 2017, Adversarial discriminative domain adaptation, CVPR, arXiv 1702.05464,
         equation 9; the discriminator's width is that of section 5.1. The second stage's lower rate
-        is from memory of its experiments
+        is recalled from the paper's experiments, not checked
 
     Args:
-        share: of the steps, in which the source model is trained.
-        adapt_rate: multiple of the rate in the second stage, for both players.
+        share: share of the steps in which the source model is trained.
+        adapt_rate: multiple of the learning rate in the second stage, for copy and discriminator.
         hidden: width of the discriminator's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -135,7 +135,7 @@ class Adda(Strategy):
         return self.task.loss(self.predict(seen.inputs), seen.labels)
 
     def leave_source(self, data: Data) -> None:
-        """Keep the source's encoder as it is now, and what it says of the target."""
+        """Store the source's encoder as it is now, and its predictions on the target."""
         self.scaffold["source"].load_state_dict(self.backbone.state_dict())
         assert data.unlabelled is not None
         said = data.unlabelled.outputs()
@@ -143,7 +143,7 @@ class Adda(Strategy):
         self.scaffold.get_buffer("found")[0] = classes_in(said)
 
     def discriminate(self, batch: Batch, progress: float) -> Tensor:
-        """Return how badly the discriminator tells the source's features from the target's."""
+        """Return the discriminator's loss in telling the source's features from the target's."""
         still = self.scaffold["source"]
         assert batch.unlabelled is not None
         assert isinstance(still, Backbone)
@@ -158,7 +158,7 @@ class Adda(Strategy):
         return taken_for_source(self.scaffold["discriminator"](self.features(batch.unlabelled)))
 
     def look(self, data: Data) -> None:
-        """Note what is said of the target in the end."""
+        """Note the final predictions on the target: effective number of classes, share changed."""
         assert data.unlabelled is not None
         said, before = data.unlabelled.outputs(), self.scaffold.get_buffer("said")
         changed = (said.argmax(1) != before).float().mean()

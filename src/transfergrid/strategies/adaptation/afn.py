@@ -1,4 +1,4 @@
-"""Let the norms of both domains' features grow, for short features transfer badly."""
+"""Let the norms of both domains' features grow: features of small norm transfer badly (AFN)."""
 
 import math
 from typing import Any, Literal
@@ -13,12 +13,13 @@ from transfergrid.strategies.adaptation.alignment import SAME, FeatureAlignment
 def stepwise(features: Tensor, delta: float, largest: float = math.inf) -> Tensor:
     """Return mean (|f| - c - delta)^2, c being |f| without a gradient.
 
-    Its value is always delta^2, or less where some stand still; its gradient makes each norm grow.
+    Its gradient makes each norm below `largest` grow. Its value is delta^2 times the share of such
+    features, and so carries no information.
 
     Args:
         features: (n, dim).
-        delta: how much longer each is to be.
-        largest: norm from which a feature stands still.
+        delta: how much larger each norm should become.
+        largest: norm from which on a feature is no longer pushed.
     """
     norms = torch.linalg.vector_norm(features, dim=1)
     grows = norms.detach() < largest
@@ -27,7 +28,7 @@ def stepwise(features: Tensor, delta: float, largest: float = math.inf) -> Tenso
 
 
 def hard(features: Tensor, radius: float) -> Tensor:
-    """Return (mean |f| - radius)^2 of features (n, dim): of the mean norm, not of each."""
+    """Return (mean |f| - radius)^2 of features (n, dim); the mean norm is held, not each norm."""
     norms: Tensor = torch.linalg.vector_norm(features, dim=1)
     return (norms.mean() - radius).square()
 
@@ -35,17 +36,17 @@ def hard(features: Tensor, radius: float) -> Tensor:
 class Afn(FeatureAlignment):
     """Let the norms of source and target features grow, step by step (adaptive feature norm).
 
-    Nothing would end the growth, and features that are ever longer make a head ever surer. So the
-    stepwise form has a rule for its end, which is ours: an example whose features have reached the
-    root mean square `limit` is pulled no further. The paper multiplies features in training by
-    sqrt(1 - p) where dropout lies before them; here they are as the network gives them.
+    By itself the growth would never end, and ever longer features make the head ever surer. So the
+    stepwise form has a stopping rule, which is ours: an example whose features have reached the
+    root mean square `limit` is pushed no further. In training the paper multiplies features by
+    sqrt(1 - p) where dropout lies before them; here they are used as the network gives them.
 
     Formula:
         CE(source, target) + w (A(f_s) + A(f_t)); stepwise A(f) = mean (|f| - c - d)^2, c being |f|
         without a gradient; hard A(f) = (mean |f| - R)^2
     Try it:
-        where target features are shorter than the source's, as they often are; it looks at no
-        class and at no direction, and so does little harm
+        where target features have smaller norms than the source's, as they often do; it ignores
+        classes and directions, and so does little harm
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:
@@ -53,11 +54,11 @@ class Afn(FeatureAlignment):
         and 7 (stepwise)
 
     Args:
-        weight: of the growth.
-        delta: d, how much longer features are to be.
-        form: `stepwise`, each by d more than it is; or `hard`, the mean norm to one radius.
+        weight: weight of the term that makes norms grow.
+        delta: d, how much larger each norm should become.
+        form: `stepwise` pulls each norm to d more than it is; `hard` pulls the mean norm to R.
         radius: R of the hard form.
-        limit: root mean square of an example's features at which the stepwise form lets it be;
+        limit: root mean square of an example's features at which the stepwise form stops pushing;
             null: never.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -90,7 +91,7 @@ class Afn(FeatureAlignment):
         return self.growth(source) + self.growth(target)
 
     def growth(self, features: Tensor) -> Tensor:
-        """Return how far features (batch, dim) of one domain are from what they are to be."""
+        """Return the loss that makes the norms of one domain's features (batch, dim) grow."""
         if self.form == "hard":
             return hard(features, self.radius)
         largest = math.inf if self.limit is None else self.limit * math.sqrt(features.shape[1])

@@ -1,4 +1,4 @@
-"""What strategies share that bring the features of two domains together."""
+"""The base class and shared settings of strategies that align the features of two domains."""
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -28,18 +28,18 @@ ADAPTED = Baselines(
     ["scratch", "full_finetuning", "source_only_target_statistics"],
 )
 RATES = rates(3.0, small_images=3.0, images=0.3, text=0.1)
-"""Those of `source_only` and `source_and_target`, which adaptation is compared with."""
+"""The rates of `source_only` and `source_and_target`, with which adaptation is compared."""
 SAME = replace(RATES, as_baseline=True)
-"""Of what is one of these two as soon as its own term is 0."""
+"""For strategies that equal one of these two baselines when the weight of their term is 0."""
 
 
 class FeatureAlignment(Strategy):
     """The loss of what is labelled, plus `weight` times a distance of two domains' features.
 
-    BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is exactly the baseline.
+    BatchNorm does not record unlabelled inputs, so that `weight` 0 is exactly the baseline.
 
     Args:
-        weight: of the distance.
+        weight: weight of the distance.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -68,4 +68,4 @@ class FeatureAlignment(Strategy):
 
     @abstractmethod
     def distance(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        """Return how far apart features (batch, dim) of the two domains are, a scalar."""
+        """Return the distance between the two domains' features (batch, dim), a scalar."""

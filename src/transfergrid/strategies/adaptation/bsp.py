@@ -1,4 +1,4 @@
-"""Adversarial alignment that holds the largest singular values of each domain's features down."""
+"""Adversarial alignment with a penalty on the features' largest singular values (BSP)."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -15,11 +15,11 @@ from transfergrid.strategies.adaptation.domain_adversarial import DomainAdversar
 def most_squares(features: Tensor, k: int) -> Tensor:
     """Return the sum of the squares of the `k` largest singular values.
 
-    There are min(batch, dim) of them, and no more are summed up. What is not finite counts as
-    finite here: the rest of the loss tells of it.
+    If `k` exceeds min(batch, dim), all are summed. Values that are not finite are replaced by
+    finite ones; they still show in the rest of the loss.
 
     Args:
-        features: (batch, dim), not centred; half precision is taken for single.
+        features: (batch, dim), not centred; anything but double precision is cast to single.
         k: from 1.
     """
     single = features if features.dtype == torch.float64 else features.float()
@@ -30,19 +30,20 @@ def most_squares(features: Tensor, k: int) -> Tensor:
 class Bsp(Cdan):
     """Adversarial alignment that holds the largest singular values of each domain's features down.
 
-    It is added to `domain_adversarial` or to `cdan`, which it is at penalty 0. What aligns domains
-    strengthens few directions of the features and weakens what else tells classes apart: so the
-    strongest are held down, where `bss` shrinks the weakest. Declared: each domain's batch has its
-    own values, of features as they come, not centred; the penalty is not reversed; labelled target
-    examples are in neither. Their squares grow with the number of rows, so that the weight belongs
-    to a batch size.
+    The penalty is added to `domain_adversarial` or to `cdan`; at penalty 0 it is that method.
+    Adversarial alignment strengthens a few directions of the features and weakens the others, which
+    tell classes apart too. So the strongest directions are penalised, whereas `bss` shrinks the
+    weakest. Declared: singular values are taken of each domain's batch apart, of features as they
+    come, not centred; the penalty's gradient is not reversed; labelled target examples are left
+    out. The squares grow with the number of rows, so a weight is only valid for its batch size.
 
     Formula:
         the loss of `base` + beta (sum of sigma_i(F_s)^2 + sum of sigma_i(F_t)^2) over the k largest
     Try it:
-        where `domain_adversarial` or `cdan` tells domains less and less apart and classes too
+        where under `domain_adversarial` or `cdan` domains become indistinguishable, but so do
+        classes
     Cost:
-        that of its base, and two decompositions of a batch's features a step
+        that of its base, and two singular value decompositions of a batch's features a step
     Source:
         Chen, Wang, Long & Wang 2019, Transferability vs. discriminability: batch spectral
         penalization for adversarial domain adaptation, ICML, section 4; beta as in the Transfer
@@ -50,11 +51,11 @@ class Bsp(Cdan):
 
     Args:
         penalty: beta; 0 is the base alone.
-        k: how many of the largest singular values are held down.
-        base: what it is added to; `entropy` and `randomised` are those of `cdan`.
-        entropy: weighs sure predictions more, of `cdan`: `per_domain` or `joint`.
-        randomised: width of `cdan`'s random map; null takes the product.
-        weight: of the domain loss, on top of lambda(p).
+        k: how many of the largest singular values are penalised.
+        base: the method that the penalty is added to; `entropy` and `randomised` are for `cdan`.
+        entropy: in `cdan`, weighs confident predictions more: `per_domain` or `joint`.
+        randomised: in `cdan`, width of the random map; null takes the full product.
+        weight: weight of the domain loss, on top of lambda(p).
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.

@@ -1,4 +1,4 @@
-"""Features that no discriminator tells apart by domain, given what is predicted of them (CDAN)."""
+"""Adversarial alignment with a discriminator that is conditioned on predictions (CDAN)."""
 
 import math
 from typing import Any, Literal
@@ -17,7 +17,9 @@ from transfergrid.strategies.adaptation.domain_adversarial import (
 
 
 def multilinear_map(features: Tensor, probabilities: Tensor) -> Tensor:
-    """Return each feature times each probability, class by class, (batch, classes * dim).
+    """Return the product of each feature with each probability, (batch, classes * dim).
+
+    Products are ordered by class.
 
     Args:
         features: (batch, dim).
@@ -32,18 +34,18 @@ def randomised_map(features: Tensor, probabilities: Tensor, maps: tuple[Tensor, 
     Args:
         features: (batch, dim).
         probabilities: (batch, classes).
-        maps: R_f (dim, d) and R_p (classes, d).
+        maps: the random matrices R_f (dim, d) and R_p (classes, d).
     """
     return (features @ maps[0]) * (probabilities @ maps[1]) / math.sqrt(maps[0].shape[1])
 
 
 def entropy_weights(probabilities: Tensor, first: int, by: str) -> Tensor:
-    """Return 1 + e^-H of each prediction, scaled to the mean 1, (n,).
+    """Return weights 1 + e^-H of predictions with entropy H, scaled to a mean of 1, (n,).
 
     Args:
-        probabilities: of the source first, (n, classes).
+        probabilities: (n, classes), those of the source first.
         first: how many are the source's.
-        by: "joint" scales all of them together, "per_domain" so that each domain has half.
+        by: "joint" scales all together; "per_domain" gives each domain half of the total weight.
     """
     weights: Tensor = 1 + (-torch.special.entr(probabilities).sum(1)).exp()
     if by == "joint":
@@ -55,10 +57,10 @@ def entropy_weights(probabilities: Tensor, first: int, by: str) -> Tensor:
 class Cdan(DomainAdversarial):
     """Features that no discriminator tells apart by domain, given what is predicted of them (CDAN).
 
-    The discriminator is given every product of a feature and a class's probability. Declared:
-    predictions are detached there and in the weights, so that the head learns by labels alone, as
-    in the Transfer Learning Library; the authors' own code lets the weights have a gradient. A
-    random map is drawn once, is no parameter, and stays with the state. The discriminator and
+    The discriminator's input is every product of a feature and a class probability. Declared:
+    predictions are detached there and in the entropy weights, so that the head learns from labels
+    alone, as in the Transfer Learning Library; in the authors' own code the weights have a
+    gradient. A random map is drawn once; it is a buffer, not a parameter. The discriminator and
     lambda(p) are those of `domain_adversarial`.
 
     Formula:
@@ -66,20 +68,21 @@ class Cdan(DomainAdversarial):
         v = 1, or 1 + e^-H(p) scaled to the mean 1
     Try it:
         as `domain_adversarial`, where the features of a domain fall into clusters by class: it
-        brings like classes together, as far as predictions are right
+        brings the same classes together, as far as predictions are right
     Cost:
-        that of `domain_adversarial`, and a discriminator as wide as classes times features: with
-        many of both, ask for a random map
+        that of `domain_adversarial`, and a discriminator with classes times features inputs; use a
+        random map where both are many
     Source:
         Long et al. 2018, Conditional adversarial domain adaptation, NeurIPS, arXiv 1705.10667,
         section 3
 
     Args:
-        entropy: weighs sure predictions more: `per_domain`, as the authors' code scales, gives each
-            domain half of the weight; `joint`, as the library does, may not. null weighs all alike.
-        randomised: width of the random map that stands for the product; null takes the product.
-            The paper draws one where classes times features are more than 4096.
-        weight: of the domain loss, on top of lambda(p).
+        entropy: weighs confident predictions more. `per_domain` scales as the authors' code does
+            and gives each domain half of the weight; `joint` scales as the library does, over both
+            domains together; null gives all the same weight.
+        randomised: width of the random map that replaces the product; null takes the product.
+            The paper uses a random map where classes times features exceed 4096.
+        weight: weight of the domain loss, on top of lambda(p).
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.

@@ -1,4 +1,4 @@
-"""Bring the second moments of source and target features together."""
+"""Align the covariances of source and target features (Deep CORAL)."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from transfergrid.strategies.adaptation.alignment import FeatureAlignment
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:
-    """|C_s - C_t|_F^2 / 4 d^2, of covariances with n - 1 (Sun & Saenko 2016, equation 1).
+    """Return |C_s - C_t|_F^2 / (4 d^2), covariances with n - 1 (Sun & Saenko 2016, equation 1).
 
     Args:
         source: features, (n, d), n from 2.
@@ -20,13 +20,13 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
 class Coral(FeatureAlignment):
     """Bring the covariances of source and target features together (Deep CORAL).
 
-    Of a batch of one example nothing is known, and nothing is added.
+    A batch of one example has no covariance; then nothing is added.
 
     Formula:
         CE(source, target) + w |C_s - C_t|^2 / (4 d^2), covariances with n - 1
     Try it:
         where target inputs come without labels and differ from the source in style; the mildest of
-        the alignments. It sees no shift of the mean, and nothing by class
+        the alignments. It does not see a shift of the mean, nor classes
     Cost:
         a second forward pass of as many unlabelled inputs a step; d^2 of memory; nothing at
         prediction

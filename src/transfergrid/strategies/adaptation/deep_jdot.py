@@ -1,4 +1,4 @@
-"""Carry each batch of the source over to the target, features and labels, at least cost."""
+"""Optimal transport of a source batch's features and labels to a target batch (DeepJDOT)."""
 
 from typing import Any, Literal
 
@@ -23,16 +23,16 @@ from transfergrid.strategies.adaptation.kernels import squared_distances
 
 
 def cheapest_plan(costs: Tensor) -> Tensor:
-    """Return the optimal transport between equal masses: rows sum to 1 / n, columns to 1 / m.
+    """Return the optimal transport plan with equal masses: rows sum to 1 / n, columns to 1 / m.
 
-    It is exact, found on the CPU in double precision, and has no gradient.
+    The solution is exact, computed on the CPU in double precision, and has no gradient.
 
     Args:
-        costs: of each example of one domain with each of the other, (n, m).
+        costs: cost of each pair of an example of one domain and one of the other, (n, m).
     """
     told = np.nan_to_num(costs.detach().cpu().double().numpy())
     n, m = told.shape
-    if n == m:  # then it is one to one
+    if n == m:  # then an optimal plan is an assignment
         plan = np.zeros((n, n))
         plan[linear_sum_assignment(told)] = 1 / n
     else:
@@ -43,7 +43,7 @@ def cheapest_plan(costs: Tensor) -> Tensor:
 
 
 def label_costs(labels: Tensor, logits: Tensor, kind: str) -> Tensor:
-    """Return how far each label is from each prediction, (n, m).
+    """Return the cost of each label under each prediction, (n, m).
 
     Args:
         labels: (n,).
@@ -58,21 +58,21 @@ def label_costs(labels: Tensor, logits: Tensor, kind: str) -> Tensor:
 class DeepJdot(Strategy):
     """Carry each batch of the source over to the target, features and labels, at least cost.
 
-    A plan says which source example goes to which target example: it is found anew for each batch,
-    exactly, and stands still while the costs under it are lowered. Declared: label costs are
-    cross-entropy in plan and loss, as the paper has it; its authors' code finds the plan by squared
-    error, which `plan` can ask for. Each example has the same mass. Distances of features are
-    summed over dimensions. Labelled target examples are not transported. Batches are those of all
-    arms, not balanced by class as in the authors' code. The plan of two batches is a biased one of
-    the domains'. BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is exactly the
-    baseline.
+    A plan says which source example goes to which target example. It is solved exactly for each
+    batch and held fixed while the step lowers the costs under it. Declared: label costs are
+    cross-entropy in plan and loss, as in the paper; the authors' code finds the plan by squared
+    error, which `plan` can select. Each example has the same mass. Squared distances of features
+    are summed over dimensions. Labelled target examples are not transported. Batches are those of
+    all arms, not balanced by class as in the authors' code. The plan between two batches is a
+    biased estimate of the plan between the domains. BatchNorm does not record unlabelled inputs, so
+    that `weight` 0 is exactly the baseline.
 
     Formula:
         CE(source, target) + w min over plans g of sum g_ij (alpha |f_i - f_j|^2 + CE(y_i, p_j))
     Try it:
         where target inputs come without labels, classes are about equally frequent in both domains
-        and batches are large: in small ones the classes of two domains differ by chance, every
-        target example is given a source example all the same, and wrong labels are carried over
+        and batches are large: in small ones the domains' class frequencies differ by chance, yet
+        every target example is matched, and so wrong labels are carried over
     Cost:
         a second forward pass of as many unlabelled inputs a step, distances of all pairs of a
         batch, and an assignment on the CPU; nothing at prediction
@@ -81,8 +81,8 @@ class DeepJdot(Strategy):
         domain adaptation, ECCV, arXiv 1803.10081, section 3
 
     Args:
-        weight: of the transport, features and labels alike: the paper's lambda_t, that of labels.
-        alpha: of the features' distance within it: the paper's alpha over its lambda_t.
+        weight: weight of the whole transport cost; the paper's lambda_t, which weighs labels.
+        alpha: relative weight of the feature distances: the paper's alpha over its lambda_t.
         plan: the label costs by which the plan is found.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -121,7 +121,7 @@ class DeepJdot(Strategy):
         return labelled + self.weight * self.transport(features[: len(own)], own, other)
 
     def transport(self, source: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-        """Return what the cheapest plan costs, a scalar, of features (batch, dim) and labels."""
+        """Return the cost of the optimal plan for features (batch, dim) and labels, a scalar."""
         apart = self.alpha * squared_distances(source, target)
         logits = self.head(target)
         costs = apart + label_costs(labels, logits, "cross_entropy")

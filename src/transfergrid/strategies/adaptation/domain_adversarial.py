@@ -1,4 +1,4 @@
-"""Features that a discriminator cannot tell apart by domain (DANN)."""
+"""Features by which a discriminator cannot tell the domains apart (DANN)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from transfergrid.strategies.phases import Group, Objective, Phase
 
 
 def reversal_strength(progress: float, gamma: float = 10.0) -> float:
-    """Return lambda(p) = 2 / (1 + exp(-gamma p)) - 1 (Ganin et al. 2016, section 5.2.2)."""
+    """Return lambda(p) = 2 / (1 + exp(-gamma p)) - 1 at progress p (Ganin et al. 2016, 5.2.2)."""
     return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
 
 
 class GradientReversal(torch.autograd.Function):
-    """Identity forward; the gradient is multiplied by -strength on its way back."""
+    """The identity in the forward pass; the backward pass multiplies the gradient by -strength."""
 
     @staticmethod
     @override
@@ -39,7 +39,7 @@ class GradientReversal(torch.autograd.Function):
 
 
 def discriminator(width: int, hidden: int, outputs: int = 1) -> nn.Sequential:
-    """Return what tells domains apart by features (batch, width): two hidden layers."""
+    """Return a discriminator of domains for features (batch, width), with two hidden layers."""
     return nn.Sequential(
         nn.Linear(width, hidden),
         nn.ReLU(),
@@ -52,16 +52,16 @@ def discriminator(width: int, hidden: int, outputs: int = 1) -> nn.Sequential:
 class DomainAdversarial(Strategy):
     """Learn features that a discriminator cannot tell apart by domain (DANN).
 
-    With target labels the class loss is the pooled one of `source_and_target`. BatchNorm treats
-    unlabelled target inputs by their own batch and does not record them: so nothing but the domain
-    loss depends on them, and `weight=0` is exactly the baseline.
+    With target labels the class loss is the pooled loss of `source_and_target`. BatchNorm
+    normalises unlabelled target inputs by their own batch and does not record them: so only the
+    domain loss depends on them, and `weight=0` is exactly the baseline.
 
     Formula:
         CE(source, target) - w lambda(p) BCE(D(f), domain), D descending its own loss;
         lambda(p) = 2 / (1 + e^(-gamma p)) - 1
     Try it:
-        where target inputs come without labels and look unlike the source's, classes being equally
-        frequent in both; where they are not, it can align the wrong ones and hurt
+        where target inputs come without labels and look unlike the source's, and classes are
+        equally frequent in both; where they are not, it can align different classes and hurt
     Cost:
         a second forward and backward pass of as many unlabelled inputs a step; nothing at
         prediction
@@ -70,7 +70,7 @@ class DomainAdversarial(Strategy):
         1505.07818, section 5.2.2 for the two schedules
 
     Args:
-        weight: of the domain loss, on top of the paper's lambda(p).
+        weight: weight of the domain loss, on top of the paper's lambda(p).
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
         schedule: the paper's annealing by default; null for the shared schedule.
@@ -131,11 +131,11 @@ class DomainAdversarial(Strategy):
         return classes + self.alignment(from_source, unlabelled, progress)
 
     def alignment(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        """Return what is added to the loss of the labels, of features (batch, dim) by domain."""
+        """Return the term that is added to the labelled loss, of each domain's features."""
         return self.weight * self.domain_loss(source, target, progress)
 
     def domain_loss(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        """Binary cross-entropy of the discriminator, its gradient reversed into the features."""
+        """Return the discriminator's cross-entropy; its gradient into the features is reversed."""
         strength = reversal_strength(progress, self.gamma)
         features = GradientReversal.apply(torch.cat([source, target]), strength)
         domains = torch.cat([source.new_ones(len(source)), target.new_zeros(len(target))])

@@ -1,4 +1,4 @@
-"""Features of which a domain classifier can say nothing: it should answer half and half."""
+"""Features for which a domain classifier gives both domains probability one half."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 def confusion(logits: Tensor) -> Tensor:
     """Return the cross-entropy of predicted domains against the uniform distribution.
 
-    The mean over domains and batch (Tzeng et al. 2015, equation 4).
+    It is a mean over domains and batch (Tzeng et al. 2015, equation 4).
 
     Args:
-        logits: of each domain, (batch, domains).
+        logits: (batch, domains).
     """
     return -logits.log_softmax(1).mean()
 
@@ -34,18 +34,18 @@ def confusion(logits: Tensor) -> Tensor:
 class DomainConfusion(FeatureAlignment):
     """Features of which a domain classifier can say nothing: it should answer half and half.
 
-    Each batch is two steps. In the first the network learns the labels, and features of which the
-    classifier says half and half; in the second the classifier alone learns the domains of the
-    features as they then are, which stand still. This is no reversal: where the classifier is
-    undecided the features are left alone, while a reversed gradient still pushes. Declared: means
-    over domains and batch, of which the sum over domains is twice as much; the paper's soft labels,
-    which need target labels, are left out; the classifier is as large as the discriminator of
-    `domain_adversarial`; BatchNorm records nothing of its step.
+    Each batch takes two steps. In the first the network learns the labels, and features for which
+    the classifier says half and half. In the second the classifier alone learns the domains of the
+    updated features, which are held fixed. This is no gradient reversal: where the classifier is
+    undecided the features get no gradient, while a reversed gradient still pushes. Declared: losses
+    are means over domains and batch (the sum over both domains is twice as much); the paper's soft
+    labels, which need target labels, are left out; the classifier is as large as the discriminator
+    of `domain_adversarial`; BatchNorm records nothing in the classifier's step.
 
     Formula:
         network: CE(source, target) + w mean(-(log q_s + log q_t) / 2); classifier: CE(q, domain)
     Try it:
-        as `domain_adversarial`, where that is unstable: its push ends as soon as domains are alike
+        as `domain_adversarial`, where that is unstable: this push ends once domains are alike
     Cost:
         two forward passes of labelled and unlabelled inputs a batch, a second step of the small
         classifier; nothing at prediction
@@ -54,7 +54,7 @@ class DomainConfusion(FeatureAlignment):
         1510.02192, section 3.1
 
     Args:
-        weight: of the confusion.
+        weight: weight of the confusion.
         hidden: width of the domain classifier's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -80,9 +80,9 @@ class DomainConfusion(FeatureAlignment):
         return confusion(self.scaffold["discriminator"](torch.cat([source, target])))
 
     def by_domain(self, batch: Batch, progress: float) -> Tensor:
-        """Return the classifier's own loss, of features as they stand."""
+        """Return the domain classifier's own loss on the current, detached features."""
         assert batch.unlabelled is not None
-        with torch.no_grad():  # all that is labelled, as the other step has it: one batch's mean
+        with torch.no_grad():  # one pass of all labelled inputs, so BatchNorm normalises as in loss
             labelled = self.features(batch.labelled().inputs, recorded=False)
             target = self.features(batch.unlabelled, recorded=False)
         source = labelled[: len(batch.source[0].labels)]

@@ -1,4 +1,4 @@
-"""Weigh source examples by how much of the target is like them, and align the domains (IWAN)."""
+"""Weigh source examples by their likeness to the target, and align the domains (IWAN)."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,9 +29,10 @@ from transfergrid.strategies.draws import same_draws
 
 
 def importance(said: Tensor) -> Tensor:
-    """Return (1 - D) over its mean, of D(source) (batch,), the probability of being the source's.
+    """Return importance weights of source examples, (1 - D) over its mean, without a gradient.
 
-    Nothing learns from it.
+    Args:
+        said: D, the discriminator's probability that each source example is the source's, (batch,).
     """
     weights = 1 - said.detach()
     return weights / weights.mean().clamp_min(1e-5)
@@ -40,18 +41,19 @@ def importance(said: Tensor) -> Tensor:
 class Iwan(Strategy):
     """Weigh source examples by how much of the target is like them, and align the domains.
 
-    For a target that lacks some of the source's classes. A first discriminator tells which source
-    examples look like none of the target; it only weighs, and its gradient ends at the features. A
-    second one sees the weighted domains, and its gradient is reversed. Both domains have one
-    feature extractor, as in the library that most use; the paper trains one on the source and then
-    another one for the target. The labelled loss is not weighted. With both weights at 0 it is
-    exactly the baseline, for BatchNorm takes no note of unlabelled inputs.
+    This is for a target that lacks some of the source's classes. A first discriminator finds source
+    examples that look unlike the target. It only gives weights; its gradient does not reach the
+    features. A second discriminator sees the weighted domains, and its gradient is reversed. Both
+    domains share one feature extractor, as in the most used library; the paper trains one on the
+    source and then a second one for the target. The labelled loss is not weighted. With `weight`
+    and `entropy` at 0 it is exactly the baseline, because BatchNorm does not record unlabelled
+    inputs.
 
     Formula:
         CE(source, target) - lambda(p) W mean w BCE(D0(f), domain) + e H(p(target)), D and D0
         descending their own; w = (1 - D(f)) over its mean in the batch, 1 of target examples
     Try it:
-        where the target has only some of the source's classes, and these look unlike the others
+        where the target has only some of the source's classes, and the others look unlike them
     Cost:
         that of `domain_adversarial`, and a second small discriminator; nothing at prediction
     Source:
@@ -60,7 +62,7 @@ class Iwan(Strategy):
 
     Args:
         weight: W, of the weighted domain loss, on top of lambda(p) of Ganin et al. 2016.
-        entropy: e, of what is said of the target.
+        entropy: e, weight of the entropy of predictions on the target.
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminators' two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
@@ -104,7 +106,7 @@ class Iwan(Strategy):
         seen = batch.labelled()
         features = self.features(seen.inputs)
         labelled = self.task.loss(self.head(features), seen.labels)
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without this pass
             other = self.features(batch.unlabelled, recorded=False)
         logits: Tensor = self.head(other)
         unsure = -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
@@ -112,7 +114,7 @@ class Iwan(Strategy):
         return labelled + self.entropy * unsure + self.of_domains(source, other, progress)
 
     def of_domains(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        """Return the losses of both discriminators, the second one's against the features."""
+        """Return both discriminators' losses, the second with its gradient reversed."""
         first, second = self.scaffold["weighs"], self.scaffold["meets"]
         here, there = source.detach(), target.detach()
         weights = importance(first(here).sigmoid().squeeze(1))

@@ -1,4 +1,4 @@
-"""Bring the joint distributions of features and predictions of two domains together (JAN)."""
+"""Align the joint distributions of features and predictions of two domains (JAN)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -19,12 +19,12 @@ from transfergrid.strategies.adaptation.kernels import (
 def joint_kernel(
     features: Tensor, logits: Tensor, multiples: Sequence[float], sigma: float
 ) -> Tensor:
-    """Return the product of the kernels of features and of probabilities, (n, n).
+    """Return the product of a kernel on features and a kernel on probabilities, (n, n).
 
     Args:
-        features: of both domains, (n, d).
-        logits: of the same examples, (n, classes).
-        multiples: of the features' bandwidth.
+        features: features of both domains, (n, d).
+        logits: logits of the same examples, (n, classes).
+        multiples: multiples of the features' bandwidth, one kernel each.
         sigma: width of the kernel on probabilities.
     """
     said = logits.softmax(1)
@@ -35,16 +35,16 @@ def joint_kernel(
 class Jan(FeatureAlignment):
     """Bring the joint distributions of features and predictions of two domains together (JAN).
 
-    Declared: kernel matrices are multiplied, entry by entry, before anything is summed, which is
-    another thing than the sum of two discrepancies. On features the kernels are those of `mmd`, of
-    the same bandwidth; on predictions, after softmax, there is one of a fixed width. Predictions
-    are not detached: the head learns by the discrepancy too. The adversarial form of the paper is
-    left out. Of a batch of one example nothing is known, and nothing is added.
+    Declared: the two kernel matrices are multiplied entry by entry before anything is summed; this
+    is not the sum of two discrepancies. The kernels on features are those of `mmd`, with the same
+    bandwidth; on predictions, after softmax, there is one kernel of fixed width. Predictions are
+    not detached: the head learns from the discrepancy too. The paper's adversarial form is left
+    out. A batch of one example gives no estimate; then nothing is added.
 
     Formula:
         CE(source, target) + w MMD^2 under k(f, f') exp(-|p - p'|^2 / (2 sigma^2)), k as in `mmd`
     Try it:
-        as `mmd`, where classes should be brought together and not only features: domains whose
+        as `mmd`, where classes should be aligned and not only features: domains on which
         predictions are confident and mostly right
     Cost:
         that of `mmd`
@@ -53,11 +53,11 @@ class Jan(FeatureAlignment):
         1605.06636, section 4; widths as in the Transfer Learning Library
 
     Args:
-        weight: of the discrepancy.
-        multiples: of the features' bandwidth, a kernel each.
+        weight: weight of the discrepancy.
+        multiples: multiples of the features' bandwidth, one kernel each.
         sigma: width of the kernel on probabilities.
-        estimator: `biased`, or `linear` for neighbours in a batch alone: each with the next one, of
-            which the paper takes every other pair.
+        estimator: `unbiased`, `biased`, or `linear`, which uses only pairs of neighbours in a
+            batch, each example with the next one; the paper takes every other such pair.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """

@@ -1,4 +1,4 @@
-"""Kernels between the examples of two domains, and how far apart they say the domains are."""
+"""Gaussian kernels between the examples of two domains, and the discrepancy (MMD) they give."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -8,12 +8,12 @@ from torch import Tensor
 
 Estimator: TypeAlias = Literal["unbiased", "biased", "linear"]
 FIVE = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""Multiples of the bandwidth in the library whose kernels these are: 2^-3 to 2."""
+"""Multiples of the bandwidth, 2^-3 to 2, as in the Transfer Learning Library."""
 TINY = 1e-12
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:
-    """Return |x_i - y_j|^2, (n, m): from differences, exact where they are 0.
+    """Return |x_i - y_j|^2, (n, m), computed from differences: exactly 0 for equal points.
 
     Args:
         one: points x, (n, d).
@@ -28,8 +28,8 @@ def gaussian_kernels(points: Tensor, multiples: Sequence[float]) -> Tensor:
     s is the mean of all n^2 squared distances, zeros included, and has no gradient.
 
     Args:
-        points: of both domains, (n, d).
-        multiples: each a, one kernel each.
+        points: examples of both domains, (n, d).
+        multiples: the values of a, one kernel each.
     """
     apart = squared_distances(points, points)
     bandwidth = apart.detach().mean().clamp_min(TINY)
@@ -41,11 +41,11 @@ def discrepancy(kernel: Tensor, first: int, estimator: Estimator) -> Tensor:
     """Return MMD^2 of two domains (Gretton et al. 2012, equations 3 and 5), a scalar.
 
     Args:
-        kernel: of all pairs, those of one domain first, (n + m, n + m).
-        first: n, how many are of that domain, from 2; so is m.
-        estimator: "biased" takes the pairs of an example with itself in, "unbiased" leaves them out
-            and may be negative. "linear" takes of each domain's first min(n, m) only neighbours i
-            and i + 1, the last one's being the first: unbiased too, and noisier.
+        kernel: kernel values of all pairs, with the examples of one domain first, (n + m, n + m).
+        first: n, the number of examples of that domain; n and m are at least 2.
+        estimator: "biased" includes the pairs of an example with itself. "unbiased" leaves them out
+            and may be negative. "linear" uses only the first min(n, m) examples of each domain, and
+            of these only neighbours i and i + 1, cyclically: unbiased too, and noisier.
     """
     one, other, across = kernel[:first, :first], kernel[first:, first:], kernel[:first, first:]
     if estimator == "linear":
@@ -59,6 +59,6 @@ def discrepancy(kernel: Tensor, first: int, estimator: Estimator) -> Tensor:
 
 
 def _without_itself(kernel: Tensor) -> Tensor:
-    """Return the mean over all pairs of two examples, of a kernel (n, n)."""
+    """Return the mean of a kernel (n, n) over all pairs of two different examples."""
     n = kernel.shape[0]
     return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))

@@ -1,4 +1,4 @@
-"""Two heads find where they disagree on the target, and the features make them agree."""
+"""Two heads seek target inputs on which they disagree; the features make them agree (MCD)."""
 
 from typing import Any
 
@@ -21,15 +21,16 @@ from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, READS
 
 
 def discrepancy(one: Tensor, other: Tensor) -> Tensor:
-    """Return the mean over batch and classes of |p1 - p2|, of logits (batch, classes)."""
+    """Return the mean over batch and classes of |p1 - p2|, given logits (batch, classes)."""
     return (one.softmax(1) - other.softmax(1)).abs().mean()
 
 
 class MCD(Strategy):
     """Let two heads find where they disagree on the target, and the features make them agree.
 
-    The mean of both heads' logits predicts. Labelled batches pass twice, in A and in B, and
-    BatchNorm records both; target inputs are normalised by their own statistics, unrecorded.
+    The prediction is the mean of both heads' logits. Labelled batches pass twice, in A and in B,
+    and BatchNorm records both passes. Target inputs are normalised by their own batch's statistics,
+    which are not recorded.
 
     Formula:
         A: min CE(heads, f); B: min_heads CE - d; C: min_f d, n times;
@@ -38,14 +39,14 @@ class MCD(Strategy):
         where target inputs come without labels and classes lie close: it looks at the borders
         between classes, which domain confusion does not
     Cost:
-        two steps more a batch, and `repeat` of the features: some three to six times
-        `source_only`; a second head at prediction
+        beside the step on labels a step of the heads and `repeat` steps of the features a batch:
+        some three to six times `source_only`; a second head at prediction
     Source:
         Saito et al. 2018, Maximum classifier discrepancy for unsupervised domain adaptation, CVPR,
         arXiv 1712.02560, section 3.3
 
     Args:
-        repeat: steps of the features a batch.
+        repeat: steps of the features on each batch, n.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -66,7 +67,7 @@ class MCD(Strategy):
         self.repeat = repeat
 
     def build(self, sizes: Sizes) -> None:
-        self.second = self.task.head(self.backbone.dim)  # drawn after the first: another start
+        self.second = self.task.head(self.backbone.dim)  # drawn after the first: other weights
 
     def phases(self) -> list[Phase]:
         heads = [self.head_group(), Group("second", tuple(self.second.parameters()))]
@@ -84,7 +85,7 @@ class MCD(Strategy):
         return first + self.task.loss(self.second(features), seen.labels)
 
     def apart(self, batch: Batch) -> Tensor:
-        """Return how far apart the heads are on the unlabelled examples."""
+        """Return the discrepancy between the two heads on the unlabelled examples."""
         assert batch.unlabelled is not None
         features = self.features(batch.unlabelled, recorded=False)
         return discrepancy(self.head(features), self.second(features))

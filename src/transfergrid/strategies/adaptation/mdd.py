@@ -1,4 +1,4 @@
-"""A second head disagrees on the target alone, the features leave it no way to (MDD)."""
+"""A second head learns to disagree on the target; the features prevent it (MDD)."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ from transfergrid.strategies.adaptation.domain_adversarial import (
 
 
 def log_of_the_others(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return log(1 - p) of the probability p of each label, (n,); never log 0 of a sure one.
+    """Return log(1 - p) for the probability p of each label, (n,); finite where p rounds to 1.
 
     Args:
-        logits: (n, classes), two at least.
+        logits: (n, classes), at least two classes.
         labels: (n,).
     """
     others = logits.scatter(1, labels[:, None], -torch.inf)
@@ -36,11 +36,11 @@ def log_of_the_others(logits: Tensor, labels: Tensor) -> Tensor:
 def disparity(
     source: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], margin: float
 ) -> Tensor:
-    """Return gamma CE on the source less the mean log(1 - p) on the target, a scalar.
+    """Return gamma times CE on the source, minus the mean log(1 - p) on the target, a scalar.
 
     Args:
-        source: the second head's logits (n, classes) and the labels that the first one says, (n,).
-        target: likewise.
+        source: the second head's logits (n, classes) and the first head's predicted classes (n,).
+        target: the same for the target.
         margin: gamma.
     """
     return margin * cross_entropy(*source) - log_of_the_others(*target).mean()
@@ -49,12 +49,12 @@ def disparity(
 class Mdd(FeatureAlignment):
     """A second head disagrees on the target alone, the features leave it no way to (MDD).
 
-    The second head learns to say what the first one says on the source, and anything else on the
-    target; the features learn the reverse, for the gradient is reversed on its way into them.
-    Declared: what the first head says are labels, without a gradient; the reversal reaches the
-    features alone, and rises by progress to `reversal`, where the library's goes by a count of
-    steps; log(1 - p) is exact, no offset inside it; the second head is of the first one's kind, as
-    the theory has it, and only trains.
+    The second head learns to agree with the first head on the source and to disagree with it on the
+    target. The features learn the opposite, because the gradient is reversed on its way into them.
+    Declared: the first head's predictions serve as labels, without a gradient; the reversal reaches
+    the features alone, and its strength rises with progress to `reversal`, whereas the library
+    counts steps; log(1 - p) is exact, without an offset inside it; the second head has the first
+    one's architecture, as in the theory, and is used only in training.
 
     Formula:
         CE(source, target) + w d, d = gamma CE(h', argmax h) on the source - mean log(1 - p') on the
@@ -70,9 +70,9 @@ class Mdd(FeatureAlignment):
         arXiv 1904.05801, section 4; the reversal's end as in the Transfer Learning Library
 
     Args:
-        weight: of the disparity.
+        weight: weight of the disparity.
         margin: gamma; where domains are alike the second head ends at p' = gamma / (1 + gamma).
-        reversal: r, the strength that the reversal rises to.
+        reversal: r, the final strength of the gradient reversal.
         ramp: how fast lambda(p) = 2 / (1 + e^(-ramp p)) - 1 rises.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -95,7 +95,7 @@ class Mdd(FeatureAlignment):
         self.margin, self.reversal, self.ramp = margin, reversal, ramp
 
     def build(self, sizes: Sizes) -> None:
-        self.scaffold["second"] = self.task.head(self.backbone.dim)  # another start
+        self.scaffold["second"] = self.task.head(self.backbone.dim)  # other weights than the first
 
     def phases(self) -> list[Phase]:
         second = Group("second", self.scaffold["second"].parameters())

@@ -1,4 +1,4 @@
-"""Bring the distributions of source and target features together, as kernels see them (DAN)."""
+"""Align the feature distributions of source and target by the kernel discrepancy MMD (DAN)."""
 
 from typing import Any, Literal
 
@@ -17,18 +17,18 @@ from transfergrid.strategies.adaptation.kernels import (
 class Mmd(FeatureAlignment):
     """Bring the distributions of source and target features together, as kernels see them (DAN).
 
-    Declared, for libraries differ and their weights do not carry over: kernels are Gaussian, of
+    Declared, because libraries differ and their weights do not carry over: kernels are Gaussian in
     squared distances, and summed, not averaged. The bandwidth s is the mean of all squared
-    distances of the two domains' batch, an example's from itself included; it has no gradient.
-    Pairs of an example with itself are left out, so that the value may be negative. Features are
-    the embedding that the head is given. Of a batch of one example nothing is known, and nothing is
-    added.
+    distances in the batch of both domains, those of an example to itself included; it has no
+    gradient. The default estimator leaves out pairs of an example with itself, so the value may be
+    negative. Features are the embedding that the head gets. A batch of one example gives no
+    estimate; then nothing is added.
 
     Formula:
         CE(source, target) + w MMD^2(f_s, f_t), k(x, y) = sum_a exp(-|x - y|^2 / (2 a s))
     Try it:
-        where target inputs come without labels and their features differ in more than mean and
-        covariance, which `coral` sees; batches should be large. Nothing in it looks at classes
+        where target inputs come without labels and their features differ in more than the
+        covariance, which is all that `coral` sees; batches should be large. It ignores classes
     Cost:
         a second forward pass of as many unlabelled inputs a step, and the distances of all pairs
         of a batch; nothing at prediction
@@ -38,10 +38,10 @@ class Mmd(FeatureAlignment):
         Learning Library, whose bandwidths these are
 
     Args:
-        weight: of the discrepancy.
-        multiples: a, of the bandwidth, a kernel each.
-        estimator: `biased`, or `linear` for neighbours in a batch alone: each with the next one, of
-            which the paper takes every other pair.
+        weight: weight of the discrepancy.
+        multiples: a, multiples of the bandwidth, one kernel each.
+        estimator: `unbiased`, `biased`, or `linear`, which uses only pairs of neighbours in a
+            batch, each example with the next one; the paper takes every other such pair.
         layers: `both` adds the discrepancy of the head's outputs, with a bandwidth of their own.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.

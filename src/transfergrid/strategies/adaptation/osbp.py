@@ -1,4 +1,4 @@
-"""A border for what the source does not know, found by the features themselves (OSBP)."""
+"""A class "unknown" for target examples of classes that the source lacks (OSBP)."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from transfergrid.strategies.draws import same_draws
 
 
 def border(logits: Tensor, t: float) -> Tensor:
-    """Return the mean cross-entropy of a probability t for the last class, "unknown".
+    """Return the mean binary cross-entropy of the last class, "unknown", with target probability t.
 
     Args:
         logits: (batch, classes + 1).
@@ -34,18 +34,19 @@ def border(logits: Tensor, t: float) -> Tensor:
 class Osbp(Strategy):
     """Draw a border around what the source knows, while features take target examples across it.
 
-    For a target with classes that the source lacks: they are one class more, the last, which no
-    source label is of. The head says "unknown" of each target example with probability t, and the
-    features, whose gradient is reversed, make that surer, one way or the other. The reversal is of
-    strength 1 from the first step on, as in the authors' code. With weight 0 it is exactly the
-    baseline, which never says "unknown"; BatchNorm takes no note of unlabelled inputs.
+    This is for a target with classes that the source lacks. They form one extra class, the last,
+    which has no source labels. The head learns to say "unknown" with probability t for each target
+    example. The features, whose gradient is reversed, move that probability away from t, to one
+    side or the other. The reversal has strength 1 from the first step on, as in the authors' code.
+    With weight 0 it is exactly the baseline, which never learns to say "unknown"; BatchNorm does
+    not record unlabelled inputs.
 
     Formula:
         heads: CE(source) + W L; features: CE(source) - W L;
         L = mean of -t log p(unknown) - (1 - t) log(1 - p(unknown)) on the target
     Try it:
-        where the target has classes that the source has no name for; where it has none, some known
-        examples are called unknown. Ask for os, os_star and unknown_recall, not for accuracy
+        where the target has classes that the source lacks; where it has none, some examples of
+        known classes are called unknown. Use os, os_star and unknown_recall, not accuracy
     Cost:
         a second pass of as many unlabelled inputs a step; nothing at prediction
     Source:
@@ -53,8 +54,8 @@ class Osbp(Strategy):
         arXiv 1804.10427, section 3.2
 
     Args:
-        weight: W, of the border.
-        t: with which probability the head says "unknown" of what it has no label for.
+        weight: W, of the loss that draws the border.
+        t: probability of "unknown" that the head learns for target examples.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -93,7 +94,7 @@ class Osbp(Strategy):
         assert batch.unlabelled is not None
         seen = batch.source[0]
         labelled = self.task.loss(self.predict(seen.inputs), seen.labels)
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without this pass
             other = self.features(batch.unlabelled, recorded=False)
         said = self.head(GradientReversal.apply(other, 1.0))
         return labelled + self.weight * border(said, self.t)

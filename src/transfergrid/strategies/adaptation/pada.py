@@ -1,4 +1,4 @@
-"""Weigh the source's classes by what is said of the target, and align the domains (PADA)."""
+"""Weigh the source's classes by predictions on the target, and align the domains (PADA)."""
 
 from dataclasses import replace
 from functools import partial
@@ -35,11 +35,11 @@ from transfergrid.strategies.draws import same_draws
 
 
 def class_weights(logits: Tensor, temperature: float) -> Tensor:
-    """Return the mean softmax of the target by class, (classes,), its largest value as 1.
+    """Return each class's mean probability over the target, divided by the largest, (classes,).
 
     Args:
-        logits: of the whole target, (n, classes).
-        temperature: divides them.
+        logits: logits of all unlabelled target inputs, (n, classes).
+        temperature: divides the logits.
     """
     mean = (logits / temperature).softmax(1).mean(0)
     return mean / mean.max()
@@ -48,23 +48,25 @@ def class_weights(logits: Tensor, temperature: float) -> Tensor:
 class Pada(Strategy):
     """Weigh the source's classes by what is said of the target, and align the domains.
 
-    For a target that lacks some of the source's classes. What the network says of all unlabelled
-    inputs, in eval mode, tells which classes are there; examples of the others count little, in the
-    labelled loss, which is divided by the sum of weights as in both codes, and in the domain loss,
-    which is not. Weights are divided by the largest, as in the paper. Target examples count 1, in
-    the domain loss too: one library gives them the mean weight of the batch. Wrong early weights
-    confirm themselves, so all are 1 until the network has learned something of the source: for 500
-    of 20,000 steps in that library, for a quarter of them here, where runs are short: a choice that
-    was made after test scores of one seed on digits had been seen, and is to be made again.
+    This is for a target that lacks some of the source's classes. The network's predictions on all
+    unlabelled inputs, in eval mode, tell which classes are present. Source examples of other
+    classes get small weights in the labelled loss, which is divided by the sum of weights as in
+    both available codes, and in the domain loss, which is not. Weights are divided by the largest,
+    as in the paper. Target examples have weight 1 in the domain loss too; one library gives them
+    the mean weight of the batch. Wrong early weights would confirm themselves, so all are 1 until
+    the network has learned something of the source: for 500 of 20,000 steps in that library, for a
+    quarter of the steps here, where runs are short. That quarter was chosen after test scores of
+    one seed on digits had been seen, and should be chosen anew.
 
     Formula:
         sum w CE(source, target) / sum w - lambda(p) W mean w BCE(D(f), domain), D descending its
         own; w of a source example that of its class, mean softmax(z / T) over its maximum
     Try it:
         where the target has only some of the source's classes and plain alignment would spread it
-        over all of them. Where classes are the same it takes what is rare for absent
+        over all of them. Where the classes are the same, it takes rare classes for absent ones
     Cost:
-        that of `domain_adversarial`, and a pass over all unlabelled inputs at each renewal
+        that of `domain_adversarial`, and a pass over all unlabelled inputs at each update of the
+        weights
     Source:
         Cao, Ma, Long & Wang 2018, Partial adversarial domain adaptation, ECCV, arXiv 1808.04205,
         equations 5 to 7; T as in a library
@@ -72,8 +74,8 @@ class Pada(Strategy):
     Args:
         weight: W, of the domain loss, on top of lambda(p) of Ganin et al. 2016.
         temperature: T; a large one makes all weights 1, and the method `domain_adversarial`.
-        wait: share of the steps in which all classes weigh the same.
-        every: share of the other steps after which the weights are renewed.
+        wait: share of the steps, at the start, in which all classes have weight 1.
+        every: share of the remaining steps after which the weights are updated.
         gamma: how fast lambda(p) rises.
         hidden: width of the discriminator's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
@@ -123,11 +125,11 @@ class Pada(Strategy):
         return in_one_run(parts, self.shared_schedule)
 
     def from_there(self, begin: float, share: float, batch: Batch, progress: float) -> Tensor:
-        """Return the loss in a phase that is a share of the whole and begins there."""
+        """Return the loss in a phase that begins at `begin` and lasts `share` of the whole run."""
         return self.loss(batch, begin + share * progress)
 
     def renew(self, data: Data) -> None:
-        """Weigh the classes by what is said of the target."""
+        """Update the class weights by the current predictions on the target."""
         assert data.unlabelled is not None
         found = class_weights(data.unlabelled.outputs(), self.temperature)
         self.scaffold.get_buffer("weights").copy_(found)
@@ -140,7 +142,7 @@ class Pada(Strategy):
         every = torch.cat([weights, weights.new_ones(len(seen.labels) - len(weights))])
         own = cross_entropy(self.head(features), seen.labels, reduction="none")
         labelled = (every * own).sum() / every.sum()
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without this pass
             other = self.features(batch.unlabelled, recorded=False)
         strength = reversal_strength(progress, self.gamma)
         source = GradientReversal.apply(features[: len(weights)], strength)

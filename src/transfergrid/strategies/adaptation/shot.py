@@ -1,4 +1,4 @@
-"""Adapt a source model to unlabelled target inputs without any source example."""
+"""Adapt a source model to unlabelled target inputs without any source example (SHOT)."""
 
 from typing import Any
 
@@ -25,14 +25,15 @@ from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
 def pseudo_labels(features: Tensor, probabilities: Tensor, rounds: int = 2) -> Tensor:
     """Return the class of the nearest centroid by cosine, (n,) (Liang et al. 2020, section 3.3).
 
-    A 1 is appended to features (n, dim), which are then of length 1. The first centroids are
-    weighted by probabilities (n, classes), later ones by labels; a class of nobody is dropped.
+    A 1 is appended to each row of features (n, dim), and rows are scaled to length 1. The first
+    centroids are means weighted by probabilities (n, classes), later ones means by label. A class
+    that no example was assigned to is dropped.
     """
     features, weights = normalize(pad(features, (0, 1), value=1.0)), probabilities
     labels = weights.argmax(1)
     for _ in range(rounds):
         there = one_hot(labels, weights.shape[1]).sum(0) > 0
-        centroids = normalize(weights.T @ features)  # of any length: only the angle counts
+        centroids = normalize(weights.T @ features)  # sums will do: only the angle counts
         similar = (features @ centroids.T).masked_fill(~there, -torch.inf)
         labels = similar.argmax(1)
         weights = one_hot(labels, weights.shape[1]).to(features)
@@ -40,7 +41,7 @@ def pseudo_labels(features: Tensor, probabilities: Tensor, rounds: int = 2) -> T
 
 
 def information(logits: Tensor) -> Tensor:
-    """Return the mean entropy of predictions less the entropy of their mean (equation 3)."""
+    """Return the mean entropy of predictions minus the entropy of their mean (equation 3)."""
     said = logits.softmax(1)
     mean = said.mean(0)
     sure = -(said * logits.log_softmax(1)).sum(1).mean()
@@ -50,26 +51,27 @@ def information(logits: Tensor) -> Tensor:
 class SHOT(Strategy):
     """Adapt a source model to unlabelled target inputs, its head kept and no source example seen.
 
-    The head is the plain one on the backbone's features: without the authors' bottleneck, its
-    BatchNorm and their weight normalisation. While it adapts, BatchNorm records target batches.
-    Pseudo labels are found in eval mode, at the start and after each fifth of the steps that adapt:
-    the nearest of centroids that are found twice, without classes that nobody is taken for.
+    The head is the plain linear one on the backbone's features, without the authors' bottleneck,
+    BatchNorm and weight normalisation. During adaptation BatchNorm records target batches. Pseudo
+    labels are computed in eval mode, at the start of adaptation and after each fifth of its steps:
+    the class of the nearest centroid, with centroids computed in two rounds and without classes
+    that no example is assigned to.
 
     Formula:
         H(p(x)) - H(mean p) + w CE(p(x), pseudo label), over the features alone
     Try it:
-        where the source's examples may not be taken along; it needs a source model that is right
-        more often than not
+        where the source's examples are not available at adaptation; it needs a source model that
+        is right more often than not
     Cost:
-        that of full fine-tuning, a part of it on the source; a pass over all unlabelled inputs
-        every fifth of the rest
+        that of full fine-tuning, a part of it on the source; a pass over all unlabelled inputs at
+        each fifth of the adaptation
     Source:
         Liang, Hu & Feng 2020, Do we really need to access the source data? (SHOT), ICML, arXiv
         2002.08546, sections 3.2 and 3.3
 
     Args:
-        weight: of the pseudo labels.
-        share: of the steps, in which the source model is trained, with labels smoothed by 0.1.
+        weight: weight of the loss on pseudo labels.
+        share: share of the steps in which the source model is trained, with labels smoothed by 0.1.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -105,12 +107,12 @@ class SHOT(Strategy):
         ]
 
     def on_source(self, batch: Batch, progress: float) -> Tensor:
-        """Return the smoothed loss on the source domain."""
+        """Return the loss on the source domain, with smoothed labels."""
         seen = batch.source[0]
         return self.task.loss(self.predict(seen.inputs), seen.labels, smoothing=0.1)
 
     def relabel(self, data: Data) -> None:
-        """Label the unlabelled examples by their nearest centroids."""
+        """Compute the pseudo labels of all unlabelled examples by their nearest centroids."""
         assert data.unlabelled is not None
         features, said = data.unlabelled.features(), data.unlabelled.outputs().softmax(1)
         self.scaffold.get_buffer("pseudo").copy_(pseudo_labels(features, said))

@@ -1,4 +1,4 @@
-"""Make a source model sure of a stream of target inputs, by its BatchNorm layers alone."""
+"""Make a source model confident on target inputs by training its BatchNorm layers alone (Tent)."""
 
 from typing import Any
 
@@ -26,38 +26,38 @@ from transfergrid.strategies.weight_space.batch_statistics import retake
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Return the mean entropy of predictions, of logits (batch, classes)."""
+    """Return the mean entropy of predictions, given logits (batch, classes)."""
     return -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean()
 
 
 class Tent(Strategy):
     """Make a source model sure of a stream of target inputs, by scales and shifts of BatchNorm.
 
-    The stream is the unlabelled inputs in the order of the seed block, each once, in whole batches:
-    what is left of them takes part in no step. A step is at the batch's own statistics, whose
-    variance is with n. As in the authors' code dropout is on in it. The authors score test inputs
-    as they pass, before the step that they are part of. Here the test split is no part of any
-    stream. The model is judged after the last step, at statistics that are taken of all unlabelled
-    inputs, as `adabn` takes them: so an example is predicted alike in whatever company. No source
-    example is read.
+    The stream is the unlabelled inputs in the order of the seed block, each once, in full batches;
+    a remainder smaller than a batch is dropped. In a step BatchNorm normalises by the batch's own
+    statistics, with variances over n, and dropout is on, as in the authors' code. The authors score
+    test inputs as they pass, each before the step it takes part in. Here the test split is in no
+    stream. The model is scored after the last step, with statistics over all unlabelled inputs,
+    computed as in `adabn`: so an example's prediction does not depend on the others in its batch.
+    No source example is read.
 
-    LayerNorm and its kin normalise each example by itself and keep no statistics: networks without
-    BatchNorm are refused.
+    LayerNorm and similar layers normalise each example by itself and keep no statistics: networks
+    without BatchNorm are refused.
 
     Formula:
         min over g, b of mean H(p(x)), batch by batch; y = g (x - mean_t) / std_t + b
     Try it:
         where `adabn` helps, and the source model is already right more often than not: it makes
-        surer, not righter, and may end in one class
+        predictions more confident, not more correct, and may collapse to one class
     Cost:
-        a step for each batch of unlabelled inputs, which is at most the shared number of steps;
-        nothing at prediction
+        a step for each batch of unlabelled inputs, at most the shared number of steps; nothing at
+        prediction
     Source:
         Wang et al. 2021, Tent: fully test-time adaptation by entropy minimization, ICLR, arXiv
         2006.10726, sections 3.1 and 3.2
 
     Args:
-        passes: how often the stream passes; 1 is online.
+        passes: number of passes over the stream; 1 is online adaptation.
         schedule: constant by default; null for the shared schedule.
         shared: `lr_factor`.
 
@@ -108,7 +108,7 @@ class Tent(Strategy):
         ]
 
     def has_passed(self, losses: Any) -> bool:
-        """Return whether the stream has passed as often as was asked."""
+        """Return whether the stream has passed `passes` times."""
         return len(losses) >= self.batches
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -116,6 +116,6 @@ class Tent(Strategy):
         return entropy(self.predict(batch.unlabelled))
 
     def take(self, data: Data) -> None:
-        """Take the statistics of all target inputs."""
+        """Set BatchNorm's statistics to those of all unlabelled target inputs."""
         assert data.unlabelled is not None
         retake(batch_norms(self.backbone, "tent"), [data.unlabelled], self.backbone.embed)

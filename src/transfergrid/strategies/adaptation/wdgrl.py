@@ -1,4 +1,4 @@
-"""A critic estimates how far apart the two domains' features are, and these come together."""
+"""Align two domains by a critic's estimate of the Wasserstein distance of their features."""
 
 from typing import Any, Literal
 
@@ -21,52 +21,52 @@ from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 
 
 def penalty(critic: nn.Module, points: Tensor) -> Tensor:
-    """Return the mean over points (n, dim) of (|gradient of the critic| - 1)^2, the norm Euclidean.
+    """Return the gradient penalty: the mean over points (n, dim) of (|grad critic(point)| - 1)^2.
 
-    It is of whole gradients, one a point, and not of their coordinates.
+    The norm is the Euclidean norm of the whole gradient at a point.
     """
     points = points.detach().requires_grad_()
     with torch.enable_grad():
         said = critic(points).sum()
         (slopes,) = torch.autograd.grad(said, points, create_graph=True)
-    norms = (slopes.square().sum(1) + 1e-12).sqrt()  # whose own slope at 0 would be no number
+    norms = (slopes.square().sum(1) + 1e-12).sqrt()  # the root's own gradient at 0 would be NaN
     return (norms - 1).square().mean()
 
 
 def between(source: Tensor, target: Tensor, shares: Tensor) -> Tensor:
-    """Return points on the lines between pairs, (n, dim), of shares (n, 1) of the source."""
+    """Return points on the lines between pairs, (n, dim); the source has the shares (n, 1)."""
     return shares * source + (1 - shares) * target
 
 
 class Wdgrl(FeatureAlignment):
     """Bring the two domains' features together by a critic's estimate of how far apart they are.
 
-    The critic is held to slopes of 1 by a penalty, so that its estimate is of the Wasserstein
-    distance. It has no norms: the penalty is of each point by itself. It learns on features that no
-    gradient goes back into, of both domains by their own batch, of which BatchNorm takes no note.
-    Within a batch the network's step comes first and meets the critic that the batches before have
-    taught: nothing that the critic draws moves what dropout draws, and `weight=0` is exactly the
-    baseline, its critic learning for nobody.
+    A penalty holds the critic's gradient norm near 1, so that it estimates the Wasserstein
+    distance. The critic has no normalisation layers, because the penalty is defined for each point
+    by itself. It learns on detached features; each domain passes as a batch of its own, and
+    BatchNorm does not record it. On each batch the network's step comes first, against the critic
+    as the batches before have left it. So the critic's random draws do not shift those of dropout,
+    and `weight=0` is exactly the baseline, with a critic that has no effect.
 
     Formula:
         CE(source, target) + w W, W = mean D(f_s) - mean D(f_t); D takes n steps a batch on
         -W + g mean (|grad D(h)| - 1)^2; h = a f_s + (1 - a) f_t with a uniform, and both ends
     Try it:
-        as `domain_adversarial`, where its discriminator is soon sure and has no slope left to
-        give; it shares its weakness where classes are not equally frequent in both domains
+        as `domain_adversarial`, where its discriminator soon separates the domains and its gradient
+        vanishes; it has the same weakness where class frequencies differ between the domains
     Cost:
-        that of `coral`, and `steps` passes forward of both domains and of the small critic;
-        nothing at prediction
+        that of `coral`, and `steps` forward passes of both domains and steps of the small critic a
+        batch; nothing at prediction
     Source:
         Shen et al. 2018, Wasserstein distance guided representation learning for domain
         adaptation, AAAI, arXiv 1707.01217, algorithm 1. The penalty's points are the paper's;
-        some codes take those between alone
+        some codes take only those between pairs
 
     Args:
-        weight: of the distance.
-        penalty: of the critic's slopes.
-        steps: of the critic a batch.
-        points: where slopes are penalised: `all` (between pairs and at both ends) or `between`.
+        weight: weight of the distance.
+        penalty: weight of the gradient penalty.
+        steps: steps of the critic on each batch.
+        points: where gradients are penalised: `all` (between pairs and at both ends) or `between`.
         hidden: width of the critic's two hidden layers.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
@@ -105,7 +105,7 @@ class Wdgrl(FeatureAlignment):
         return apart
 
     def criticise(self, batch: Batch, progress: float) -> Tensor:
-        """Return what the critic minimises."""
+        """Return the critic's loss: the gradient penalty minus the distance."""
         assert batch.unlabelled is not None
         with torch.no_grad():
             source = self.features(batch.source[0].inputs, recorded=False)

@@ -1,4 +1,4 @@
-"""What strategies share that keep source examples apart from the domains' meeting by weights."""
+"""The domain loss of strategies that weigh source examples while they align domains."""
 
 import torch
 from torch import Tensor, nn
@@ -6,13 +6,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def domain_loss(critic: nn.Module, source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted binary cross-entropy of a discriminator, over the number of examples.
+    """Return the weighted binary cross-entropy of a discriminator, divided by the number n + m.
 
     Args:
-        critic: gives a logit for the source.
+        critic: returns the logit of "from the source".
         source: features, (n, dim).
-        target: features, (m, dim), each of weight 1.
-        weights: of the source's, (n,); what they sum to does not matter.
+        target: features, (m, dim), each with weight 1.
+        weights: weights of the source examples, (n,); used as they are, not normalised.
     """
     domains = torch.cat([torch.ones_like(weights), weights.new_zeros(len(target))])
     all_weights = torch.cat([weights, weights.new_ones(len(target))])

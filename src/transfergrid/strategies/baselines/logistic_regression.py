@@ -1,4 +1,4 @@
-"""A plain classical learner on the target labels alone."""
+"""Logistic regression on plain features, fitted to the target's labels alone."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class LogisticRegression(OnPlainFeatures):
     Formula:
         min_w  c sum CE(w x) + |w|^2 / 2, of plain features x
     Try it:
-        as a reference: a network that does not beat it has no use for its depth
+        as a reference: a network that does not beat it gains nothing from its depth
     Cost:
         milliseconds to seconds on pixels or tf-idf; no network
     Source:
-        scikit-learn's `LogisticRegression`, whose optimum it is
+        scikit-learn's `LogisticRegression`: the optimum is the same
 
     Args:
         c: inverse strength of the L2 penalty.
-        max_iter: most steps of the solver.
+        max_iter: maximum number of solver iterations.
     """
 
     needs: ClassVar[Needs] = Needs(source="none", steps=False, tasks=("classification",))
@@ -43,7 +43,7 @@ class LogisticRegression(OnPlainFeatures):
 
     @override
     def solve(self, data: Data) -> None:
-        """Fit the classes that have labels; the others are never predicted."""
+        """Fit the classes that have labels; classes without labels are never predicted."""
         assert data.target is not None
         matrix, labels = matrix_of(data.target.inputs()), data.target.labels.cpu().numpy()
         weights, biases = logistic_head(matrix, labels, self.task.outputs, self.c, self.max_iter)

@@ -1,4 +1,4 @@
-"""Always the most frequent class, or the mean: the floor under every score."""
+"""Always predict the most frequent class, or the mean: the floor under every score."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transfergrid.strategies.phases import Data, Phase
 class Majority(Strategy):
     """Predict what the target labels say by themselves, whatever the input.
 
-    Without any label each class is as likely.
+    Without any label all classes are equally likely.
 
     Formula:
         p(class) = its share of the training labels; of numbers, their mean
     Try it:
-        never to win: whatever is no better has learned nothing
+        never to win: a method that is no better has learned nothing
     Cost:
         none
     Source:
@@ -49,7 +49,7 @@ class Majority(Strategy):
         return [Phase("count", before=self.count)]
 
     def count(self, data: Data) -> None:
-        """Take the constant that fits the labels best."""
+        """Set the constant prediction that fits the labels best."""
         if data.target is None:
             return
         self.constant.copy_(self.task.prior(data.target.labels))

@@ -1,4 +1,4 @@
-"""What classical learners share: a linear map of plain features, solved for at once."""
+"""The base class of classical learners: a linear map of plain features, solved in one go."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OnPlainFeatures(Strategy):
 
     @abstractmethod
     def solve(self, data: Data) -> None:
-        """Set coefficients and intercepts."""
+        """Set `coefficients` and `intercepts`."""
 
     @override
     def predict(self, inputs: Inputs) -> Tensor:

@@ -1,4 +1,4 @@
-"""A plain classical learner of numbers on the target labels alone."""
+"""Ridge regression on plain features, fitted to the target's numeric labels alone."""
 
 from __future__ import annotations
 

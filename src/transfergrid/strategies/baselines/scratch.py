@@ -1,4 +1,4 @@
-"""The source's architecture with random weights: what there is without any transfer."""
+"""The source's architecture trained from random weights: the result without any transfer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Scratch(Strategy):
     Formula:
         CE(w), from random w
     Try it:
-        always: it is the primary baseline, and what transfer is worth is the gain over it
+        always: it is the primary baseline, and the gain over it is the worth of transfer
     Cost:
         that of full fine-tuning, and no source
     Source:

@@ -1,4 +1,4 @@
-"""Training from random weights for as long as it helps: does transfer win, or only sooner?"""
+"""Training from random weights until it converges: is transfer better, or only faster?"""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from transfergrid.strategies.phases import Objective, Phase
 class ScratchConverged(Strategy):
     """Random weights, trained until the training loss levels off, then cooled down.
 
-    The rate warms up and stays at its peak while the mean loss of the last `window` steps still
-    falls by more than the share `tolerance` against the window before; then it sinks linearly to
-    zero within `cooldown` steps (the warm-up, stable, decay schedule of Hu et al. 2024).
+    The learning rate warms up and stays at its peak as long as the mean loss of the last `window`
+    is lower than that of the window before by more than the share `tolerance`. Then it falls
+    linearly to zero over `cooldown` (the warm-up, stable, decay schedule of Hu et al. 2024). The
+    stable part has at least the shared number of steps.
 
     Formula:
         CE(w), from random w, until mean(last window) > (1 - tolerance) mean(window before)
     Try it:
-        to learn whether transfer wins, or only wins time: with enough labels the two often meet
+        to learn whether transfer is better or only faster: with enough labels the two often meet
     Cost:
-        up to `max_factor` times the shared steps, which is said beside its score
+        up to `max_factor` times the shared steps; reports give the number beside its score
     Source:
         He, Girshick & Dollar 2019, Rethinking ImageNet pre-training, ICCV, arXiv 1811.08883; the
         schedule of Hu et al. 2024, MiniCPM, arXiv 2404.06395, section 4
 
     Args:
         lr_factor: multiplies the shared learning rate.
-        max_factor: at most so many times the shared number of steps.
-        window: of the running mean, as a share of the shared steps.
+        max_factor: maximum number of steps, as a multiple of the shared number.
+        window: length of the windows that are compared, as a share of the shared steps.
         tolerance: smallest relative fall of the loss that counts as progress.
         cooldown: length of the decay, as a share of the shared steps.
 
@@ -80,10 +81,12 @@ class ScratchConverged(Strategy):
         return min(1.0, (step + 1) / self._span(0.05))
 
     def has_levelled(self, losses: Sequence[Tensor]) -> bool:
-        """Return whether the mean loss of the last window is hardly below that of the one before.
+        """Return whether the mean loss has stopped falling from one window to the next.
+
+        It is False before the shared number of steps, and except at the end of a window.
 
         Args:
-            losses: of all steps so far.
+            losses: the losses of all steps so far.
         """
         window, step = self._span(self.window), len(losses)
         if step < max(2 * window, self.training_plan.steps) or step % window:
@@ -94,5 +97,5 @@ class ScratchConverged(Strategy):
 
 
 def sinking(step: int, steps: int) -> float:
-    """Fall linearly from the full rate to zero."""
+    """Return the multiple of the rate at a step: it falls linearly from 1 to 0."""
     return max(0.0, 1.0 - step / steps)

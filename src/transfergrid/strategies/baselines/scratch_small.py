@@ -1,4 +1,4 @@
-"""A small encoder with random weights: what there is without any transfer, and beside a source."""
+"""The small encoder of `refine` and `side_tuning`, trained alone from random weights."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from transfergrid.strategies.beside.standing import encoder_beside, head_on
 class ScratchSmall(Strategy):
     """The encoder that `refine` and `side_tuning` put beside a source, trained alone.
 
-    It takes the inputs that are made for the source's architecture, and begins with the weights
-    that it has beside one. Of the source nothing else is used.
+    It takes inputs prepared for the source's architecture, and starts from the same random weights
+    as beside a source. Nothing else of the source is used.
 
     Formula:
         outputs = head(h(x)), all of it from random weights
     Try it:
-        beside `refine`: what it gains over this it has from the source
+        beside `refine`: what `refine` gains over this comes from the source
     Cost:
         a small part of full fine-tuning's, at training and at prediction
     Source:
         the baseline of Xu et al. 2025, arXiv 2505.11771: no source at all
 
     Args:
-        encoder: what learns.
+        encoder: the architecture that is trained.
         shared: `lr_factor` and `schedule`.
     """
 

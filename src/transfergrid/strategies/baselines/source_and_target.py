@@ -16,13 +16,13 @@ from transfergrid.strategies.phases import Objective, Phase
 class SourceAndTarget(Strategy):
     """The pooled loss: the mean over the examples of a source and a target batch.
 
-    Equal, step for step, to `domain_adversarial` with target labels and its weight at 0.
+    It equals, step for step, `domain_adversarial` with target labels at weight 0.
 
     Formula:
         mean CE over the examples of a source and a target batch
     Try it:
         where the source's labelled examples are at hand and its classes are the target's; it is
-        what adaptation with target labels has to beat
+        the baseline that adaptation with target labels has to beat
     Cost:
         a forward and backward pass of twice the examples a step; nothing at prediction
     Source:

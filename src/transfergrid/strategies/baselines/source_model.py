@@ -15,8 +15,8 @@ class SourceModel(Strategy):
     """The source's own weights and head, and no step: what source-free adaptation begins with.
 
     `source_only` trains on the source domain anew, for as many steps as other arms take. This one
-    is the model that the source came with, whatever made it: what `adabn` and `tent` gain over it
-    is theirs alone.
+    is the model that the source came with, however it was trained: the gain of `adabn` and `tent`
+    over it is due to their adaptation alone.
 
     Formula:
         C(F(x)), both the source's
@@ -54,12 +54,13 @@ class SourceModel(Strategy):
 
 
 def take_head(strategy: Strategy) -> None:
-    """Let a strategy's head be the source's own, whose outputs are in the target's order.
+    """Copy the source's head, whose outputs are in the target's class order, into the strategy's.
 
-    Where a trained strategy is made again to predict there is none yet: the head is restored.
+    Then `source_head` is deleted. Where a trained strategy is rebuilt to predict there is no source
+    head, and nothing happens: the head will be restored.
     """
     if hasattr(strategy, "source_head"):
-        given = strategy.source_head.state_dict()  # some come without a bias
+        given = strategy.source_head.state_dict()  # some heads have no bias
         bias = given.get("bias", given["weight"].new_zeros(len(given["weight"])))
         strategy.task.fill(strategy.head, given["weight"], bias)
         del strategy.source_head

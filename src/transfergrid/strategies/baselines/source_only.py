@@ -16,12 +16,12 @@ from transfergrid.strategies.phases import Objective, Phase
 class SourceOnly(Strategy):
     """The loss of source batches alone: what adaptation at `labels=0` is compared with.
 
-    Equal, step for step, to `domain_adversarial` with its weight at 0.
+    It equals, step for step, `domain_adversarial` without target labels at weight 0.
 
     Formula:
         CE(source)
     Try it:
-        where the target has no labels: it is what adaptation at `labels=0` has to beat
+        where the target has no labels: it is the baseline that adaptation at `labels=0` has to beat
     Cost:
         that of full fine-tuning, on source batches
     Source:

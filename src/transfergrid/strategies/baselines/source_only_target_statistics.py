@@ -1,4 +1,4 @@
-"""Train on the source domain while BatchNorm takes note of the target's inputs as well."""
+"""Train on the source domain while BatchNorm also records the target's inputs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from transfergrid.strategies.weight_space.batch_statistics import retake
 class SourceOnlyTargetStatistics(SourceOnly):
     """`source_only`, the target's statistics in its BatchNorm: what these alone are worth.
 
-    Much of what an adaptation gains may be this: codes differ in whether target batches reach the
-    running statistics, and few say so. Each step is that of `source_only`, and behind it a batch
-    of unlabelled inputs passes through in training mode, without a gradient. Both are recorded, in
-    turn, at the layer's own momentum, so that target and source each have about half: as where one
-    network sees both domains' batches. `statistics=target` takes them of the target alone instead,
-    after the last step, as `adabn` does. All parameters are those of `source_only`, bit for bit;
-    predictions alone are others.
+    Much of an adaptation's gain may come from this: published codes differ in whether target
+    batches reach the running statistics, and few say so. Each step is that of `source_only`; after
+    its forward pass a batch of unlabelled inputs passes in training mode, without a gradient. Both
+    batches are recorded in turn, with the layer's own momentum, so that target and source each have
+    about half of the weight, as in a network that sees batches of both domains.
+    `statistics=target` instead takes the statistics of the target alone, after the last step, as
+    `adabn` does. All parameters are those of `source_only`, bit for bit; only predictions differ.
 
     Formula:
         CE(source); running statistics of source and target batches in turn, or the target's
     Try it:
-        beside an adaptation, to see what of its gain is no more than statistics:
+        beside an adaptation, to see how much of its gain is due to statistics alone:
         `transfergrid verdicts --over source_only_target_statistics`
     Cost:
         a forward pass of as many unlabelled inputs a step, beside `source_only`
@@ -43,7 +43,7 @@ class SourceOnlyTargetStatistics(SourceOnly):
         1603.04779, for statistics of the target; as a baseline it is ours
 
     Args:
-        statistics: of `both` domains in turn, or of the `target` alone.
+        statistics: statistics of `both` domains in turn, or of the `target` alone.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
 
@@ -87,11 +87,11 @@ class SourceOnlyTargetStatistics(SourceOnly):
         of_source = super().loss(batch, progress)
         if batch.unlabelled is not None:
             with torch.no_grad():
-                self.features(batch.unlabelled)  # last: dropout has drawn for the source by now
+                self.features(batch.unlabelled)  # after the source, whose dropout draws then stay
         return of_source
 
     def take(self, data: Data) -> None:
-        """Take the statistics of all target inputs."""
+        """Set BatchNorm's statistics to those of all unlabelled target inputs."""
         assert data.unlabelled is not None
         norms = batch_norms(self.backbone, "source_only_target_statistics")
         retake(norms, [data.unlabelled], self.backbone.embed)

@@ -1,4 +1,4 @@
-"""A new column beside the frozen source's, which every block of it may look at."""
+"""A new column beside the frozen source, each of whose blocks also sees the source's states."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from transfergrid.strategies.maps import channel_axes
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 REDUCED = 4
-"""An adapter's inside is the source's channels over this."""
+"""An adapter's inner width is the number of channels divided by this."""
 SMALL = 0.1
-"""What an adapter's scale begins with."""
+"""Initial value of an adapter's scale alpha."""
 
 
 class Pointwise(nn.Module):
-    """A linear map of channels without bias: of maps (n, c, h, w), or of the last dimension.
+    """A linear map of channels without bias: axis 1 of maps (n, c, h, w), else the last axis.
 
     Args:
-        channels: that come in.
-        outputs: channels that go out.
+        channels: number of input channels.
+        outputs: number of output channels.
         last: whether maps are (n, h, w, c).
     """
 
@@ -43,7 +43,7 @@ class Pointwise(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return what it makes of the channels at each place."""
+        """Return the mapped channels at each place."""
         if hidden.ndim == 4 and not self.last:
             return nn.functional.conv2d(hidden, self.weight[:, :, None, None])
         return nn.functional.linear(hidden, self.weight)
@@ -53,9 +53,9 @@ class Lateral(nn.Module):
     """U h, or with an adapter U relu(V (alpha h)); U is 0 at first.
 
     Args:
-        channels: of the source's hidden state and of the own one.
-        adapted: whether there is an adapter.
-        last: whether maps are (n, h, w, c), as in some transformers of images.
+        channels: number of channels, in the source's hidden state and in the column's own.
+        adapted: whether there is an adapter (V, alpha and the ReLU).
+        last: whether maps are (n, h, w, c), as in some vision transformers.
     """
 
     def __init__(self, channels: int, adapted: bool, last: bool = False) -> None:
@@ -69,7 +69,7 @@ class Lateral(nn.Module):
         self.adapted = adapted
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return what is added to the own hidden state, of the same shape."""
+        """Return what is added to the column's own hidden state, of the same shape."""
         if self.adapted:
             hidden = torch.relu(self.v(self.alpha * hidden))
         added: Tensor = self.u(hidden)
@@ -77,10 +77,10 @@ class Lateral(nn.Module):
 
 
 def entering(backbone: Backbone) -> list[Tensor]:
-    """Return what enters each coarse block but the first, and the head, of two examples.
+    """Return the inputs of each coarse block but the first, and of the head, for two examples.
 
     Raises:
-        ImpossibleError: nothing can come between the blocks of the network.
+        ImpossibleError: nothing can be inserted between the blocks of the network.
     """
     try:
         with evaluating(backbone), torch.no_grad():
@@ -95,26 +95,27 @@ def entering(backbone: Backbone) -> list[Tensor]:
 class ProgressiveNetworks(Strategy):
     """A second column of the source's architecture learns, and looks at the source's hidden states.
 
-    What enters each of its coarse blocks but the first, and its head, has a lateral map of what
-    enters the same block of the source added to it: where a block begins with a linear map W, that
-    is the paper's U, being W times ours. The column begins with the weights that `scratch` begins
-    with, laterals with nothing: the first prediction is that of `scratch`. The source keeps every
-    weight and every running statistic. No scratch of both columns' width is made: `scratch` is the
-    own column alone.
+    The inputs of each coarse block of the new column except the first, and those of its head, get a
+    lateral map of the source's inputs at the same place added. Where a block begins with a linear
+    map W, the paper's U is W times ours. The column starts from the initial weights of `scratch`,
+    and laterals start at 0: the first prediction is that of `scratch`. The source keeps every
+    weight and every running statistic. The `scratch` baseline has the width of the new column
+    alone, not of both columns.
 
     Formula:
         h_k = block_k(h_(k-1) + U_k relu(V_k (alpha_k s_(k-1)))); s of the source, frozen; or with
         `lateral=linear` h_(k-1) + U_k s_(k-1)
     Try it:
-        where source and target differ and labels are many, so that a network could be trained from
-        random weights anyway; a source that does not help is left aside
+        where source and target differ and there are many labels, so that a network could be trained
+        from random weights anyway; a source that does not help can be ignored
     Cost:
-        a pass of the source more than `scratch` at each step; at prediction both columns run
+        one more forward pass, of the source, at each step than `scratch`; at prediction both
+        columns run
     Source:
         Rusu et al. 2016, Progressive neural networks, arXiv 1606.04671, equations 1 and 2
 
     Args:
-        lateral: an `adapter` of a quarter of the channels, or `linear`.
+        lateral: kind of the lateral maps: an `adapter` of a quarter of the channels, or `linear`.
         shared: `lr_factor`, `schedule` and what can be added to any strategy.
     """
 

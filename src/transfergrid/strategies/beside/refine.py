@@ -19,10 +19,10 @@ from transfergrid.strategies.phases import Group
 
 
 def on_both(head: nn.Module, of_source: Tensor, own: Tensor) -> Tensor:
-    """Return what a head makes of two embeddings side by side.
+    """Return a head's outputs on two concatenated embeddings.
 
     Args:
-        head: takes embeddings as wide as both together.
+        head: takes embeddings of both widths together.
         of_source: (batch, source's width).
         own: (batch, encoder's width).
     """
@@ -33,27 +33,27 @@ def on_both(head: nn.Module, of_source: Tensor, own: Tensor) -> Tensor:
 class Refine(StillSource):
     """One head on the source's features and on those of an encoder that starts from random weights.
 
-    What the source does not know of the target, the encoder may learn; a source that says nothing
-    can be left aside by the head. The source keeps every weight and every running statistic.
-    `scratch` is compared first, as with every method. `strategy=refine,scratch_small` adds the same
-    encoder without a source, its first weights too, which is what the paper's claim is about:
-    `transfergrid verdicts --over scratch_small` judges it.
+    The encoder can learn what the source does not know of the target, and the head can ignore a
+    source that says nothing. The source keeps every weight and every running statistic. As with
+    every method, the first comparison is with `scratch`. `strategy=refine,scratch_small` adds the
+    same encoder without a source, with the same initial weights, which is what the paper's claim is
+    about; `transfergrid verdicts --over scratch_small` judges it.
 
     Formula:
         outputs = head([f(x), h(x)]); f the source, frozen; h and the head learn together
     Try it:
-        where a source may be a bad one and harm must be ruled out, and where full fine-tuning is
-        too dear; not where the source is good and labels are few: a probe does that with less
+        where a source may be bad and harm must be ruled out, or where full fine-tuning is too
+        expensive; not where the source is good and labels are few: a probe is cheaper and as good
     Cost:
-        a pass of the source at each step, or one pass an example in all where inputs are not
-        augmented; the encoder's own steps are little beside it. No memory for the source's
+        a forward pass of the source at each step, or a single one for each example where inputs are
+        not augmented; the encoder's own steps cost little beside it. No memory for the source's
         gradients; at prediction both networks run
     Source:
         Xu et al. 2025, Residual feature integration is sufficient to prevent negative transfer,
         arXiv 2505.11771; the size of the encoder is ours
 
     Args:
-        encoder: what stands beside the source; an architecture of your own takes the same inputs.
+        encoder: architecture of the network beside the source; your own must take the same inputs.
         shared: `lr_factor` and `schedule`.
     """
 

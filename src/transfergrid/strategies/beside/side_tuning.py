@@ -1,4 +1,4 @@
-"""The frozen source and a network that learns beside it, blended by one learned share."""
+"""The frozen source and a network that learns beside it, blended by one learned weight."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from transfergrid.strategies.phases import Group
 
 
 def blend(a: Tensor, of_source: Tensor, own: Tensor) -> Tensor:
-    """Return alpha f + (1 - alpha) s, alpha being the logistic of a.
+    """Return alpha f + (1 - alpha) s, with alpha = sigmoid(a).
 
     Args:
         a: a scalar.
         of_source: f, (batch, width).
-        own: s, likewise.
+        own: s, (batch, width).
     """
     alpha = torch.sigmoid(a)
     return alpha * of_source + (1 - alpha) * own
@@ -32,25 +32,26 @@ def blend(a: Tensor, of_source: Tensor, own: Tensor) -> Tensor:
 class SideTuning(StillSource):
     """The source stands still, a copy of it learns beside it, and one number says how they blend.
 
-    The share begins at one half. A small network with random weights may take the copy's
-    place: `strategy.encoder={_target_: transfergrid.sources.small_encoder.SmallEncoder}`. Where it
-    is not as wide as the source, a linear layer without bias brings it to that width, and
-    `scratch_small` is it alone. The record tells the share that the source ended with.
+    The share alpha of the source begins at one half. A small network with random weights may
+    replace the copy:
+    `strategy.encoder={_target_: transfergrid.sources.small_encoder.SmallEncoder}`. If its width is
+    not the source's, a linear layer without bias brings it to that; `scratch_small` is this network
+    alone. The record tells the final share of the source.
 
     Formula:
         outputs = head(alpha f(x) + (1 - alpha) s(x)), alpha = 1 / (1 + exp(-a)), a = 0 at first
     Try it:
-        where the source must be kept as it is, beside several targets; where full fine-tuning
+        where the source must stay unchanged, as it serves several targets; where full fine-tuning
         forgets what a probe could use
     Cost:
-        full fine-tuning's time and a pass of the source at each step, or one pass an example in
-        all where inputs are not augmented; at prediction both networks run
+        full fine-tuning and a forward pass of the source at each step, or a single one for each
+        example where inputs are not augmented; at prediction both networks run
     Source:
         Zhang et al. 2020, Side-tuning: a baseline for network adaptation via additive side
         networks, arXiv 1912.13503, section 3
 
     Args:
-        encoder: architecture of what learns beside the source; null is a copy of the source.
+        encoder: architecture of the network beside the source; null: a copy of the source.
         shared: `lr_factor`, `schedule` and what can be added to any strategy.
     """
 

@@ -1,4 +1,4 @@
-"""What strategies share in which the source stands still and something beside it learns."""
+"""The base class of strategies in which the source is frozen and a network beside it learns."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from transfergrid.strategies.phases import Group, Objective, Phase
 
 
 def encoder_beside(strategy: Strategy, architecture: Architecture) -> Backbone:
-    """Return a network with random weights for a strategy's inputs: in a block always the same.
+    """Return a network for a strategy's inputs, with random weights that the seed block fixes.
 
     Raises:
-        BadInputError: it does not take these inputs.
+        BadInputError: the architecture does not take these inputs.
     """
     seed_torch(stream_seed(strategy.block_seed, "beside"))
     return architecture.beside(strategy.backbone)
 
 
 def head_on(strategy: Strategy, dim: int) -> nn.Module:
-    """Return a new head on embeddings of this width: in a block always the same."""
+    """Return a new head on embeddings of this width, with weights that the seed block fixes."""
     seed_torch(stream_seed(strategy.block_seed, "head"))
     return strategy.task.head(dim)
 
@@ -42,10 +42,10 @@ STANDS_STILL = "the source stands still, and what learns beside it does not star
 
 
 class StillSource(Strategy):
-    """The source's features as they came, joined with what a network beside it makes of inputs.
+    """The frozen source's features, joined with the outputs of a network beside it.
 
-    The source is asked of each example once where examples are met again as they were: not
-    augmented, or in k views.
+    Where examples are seen again unchanged (not augmented, or in k views), the source's features
+    are computed once for each and cached.
     """
 
     closed_to: ClassVar[Mapping[str, str]] = {
@@ -63,7 +63,7 @@ class StillSource(Strategy):
 
     @abstractmethod
     def beside(self) -> list[Group]:
-        """Return who learns, but for the head."""
+        """Return the groups that learn, except the head."""
 
     # What is the same for all ------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
-"""Linear models whose penalty is a group lasso: features are kept or dropped for all outputs alike.
+"""Linear models with a group lasso: a feature is kept or dropped for all outputs together.
 
-What is minimised, in float64, is the mean loss over rows plus lasso times the sum over features of
-|w_i|, w_i the weights of feature i (Yuan & Lin 2006); the bias is free. The loss of classes is
-cross-entropy, that of numbers half their squared error. As |w| is the least of w^2 / 2s + s / 2
-over s, at s = |w|, each round is a ridge on features that count the root of their s (Bach et al.
-2012, Optimization with Sparsity-Inducing Penalties, section 5.4); it is solved in the span of the
-rows, so many features cost little. Weights of dropped features near 0 and are never 0, so all
-features have an order. Imports no torch.
+The objective, in float64, is the mean loss over rows plus lasso times the sum over features of
+|w_i|, where w_i are the weights of feature i (Yuan & Lin 2006); the bias is free. The loss for
+classes is cross-entropy, for numbers half the squared error. As |w| is the minimum over s of
+w^2 / 2s + s / 2, reached at s = |w|, each round is a ridge regression on features multiplied by
+sqrt(s) (Bach et al. 2012, Optimization with Sparsity-Inducing Penalties, section 5.4). It is solved
+in the span of the rows, so many features cost little. Weights of dropped features come near 0 but
+are never 0, so all features have an order. Imports no torch.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from transfergrid.strategies.closed_form.softmax_regression import Floats, Rows,
 
 ROUNDS = 60
 ENOUGH = 1e-3
-"""The part of the objective by which a round must lower it for another to follow."""
+"""Relative decrease of the objective below which no further round follows."""
 LEAST = 1e-9
-"""Of the largest weights: shorter ones count as so long, for nothing divides by 0."""
+"""Smallest s, relative to the largest: no s may become 0."""
 
 Ridge: TypeAlias = Callable[[Rows], tuple[Floats, Floats, float]]
-"""Returns weights (r, k), biases (k,) and the mean loss of the rows at a ridge's optimum."""
+"""Returns weights (r, k), biases (k,) and the mean loss over the rows at the ridge's optimum."""
 
 
 def of_classes(labels: NDArray[np.int64], classes: int, lasso: float) -> Ridge:
-    """Return what fits classes; those without examples have weights of 0.
+    """Return a function that fits classes; a class without examples has weights of 0.
 
     Args:
         labels: (n,).
-        classes: how many there are.
-        lasso: the ridge's penalty of the mean loss.
+        classes: number of classes.
+        lasso: the ridge's penalty, beside the mean loss.
     """
     known, own = np.unique(labels, return_inverse=True)
     return partial(_classes, known, own, classes, lasso)
@@ -57,7 +57,7 @@ def _classes(
 
 
 def of_numbers(answers: Floats, lasso: float) -> Ridge:
-    """Return what fits numbers (n, k)."""
+    """Return a function that fits numbers (n, k)."""
     return partial(_numbers, answers, lasso)
 
 
@@ -70,12 +70,12 @@ def _numbers(answers: Floats, lasso: float, rows: Rows) -> tuple[Floats, Floats,
 
 
 def fit(features: Floats, lasso: float, ridge: Ridge) -> tuple[Floats, Floats]:
-    """Return weights (d, k) and biases (k,).
+    """Return the weights (d, k) and biases (k,) of a group lasso.
 
     Args:
         features: (n, d).
         lasso: weight of the penalty, above 0.
-        ridge: fits rows under the same penalty.
+        ridge: fits rows with the same penalty, `of_classes` or `of_numbers`.
     """
     centre = features.mean(axis=0)
     moved, sizes, before = features - centre, np.ones(features.shape[1]), np.inf
@@ -93,7 +93,7 @@ def fit(features: Floats, lasso: float, ridge: Ridge) -> tuple[Floats, Floats]:
 
 
 def _turned(rows: Floats) -> tuple[Rows, Floats]:
-    """Return centred rows (n, d) in their own span, and (n, r) that brings weights back to it."""
+    """Return centred rows (n, d) in a basis of their span, and (n, r), which maps weights back."""
     gram = rows @ rows.T
     values, vectors = np.linalg.eigh(gram)
     some = values > values.max(initial=0.0) * len(rows) * np.finfo(np.float64).eps

@@ -1,4 +1,4 @@
-"""A probe on features of all blocks, of which a group lasso keeps a share."""
+"""A probe on features of all blocks, a share of which is selected by a group lasso."""
 
 from itertools import pairwise
 from typing import Any
@@ -32,16 +32,16 @@ from transfergrid.strategies.closed_form.softmax_regression import Floats, logis
 from transfergrid.strategies.maps import channel_axes
 
 PATH, USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), 0.1
-"""Shares of the features that are looked at, and that where nothing validates."""
+"""Shares of the features to choose from, and the share without a validation part."""
 MOST = 2000
-"""Examples that the lasso sees at most, for its time grows with their square."""
+"""Most examples that the lasso sees: its time grows with the square of their number."""
 
 
 def block_features(backbone: Backbone, inputs: Inputs, size: int) -> list[Tensor]:
-    """Return features (batch, width) of each block in one pass, each row of length 1.
+    """Return features (batch, width) of each block, each row of length 1, in one forward pass.
 
-    Maps are averaged over a grid so fine that a block has at most `size` features, and at least one
-    a channel; tokens are averaged, padding left out.
+    Maps are averaged over the finest grid that gives a block at most `size` features, but at least
+    one for each channel; tokens are averaged without padding.
     """
     mask = inputs["attention_mask"] if isinstance(inputs, dict) else None
     found = backbone.boundaries(inputs, "fine")
@@ -62,13 +62,14 @@ def _pooled(part: Tensor, axis: int, mask: Tensor | None, size: int) -> Tensor:
 
 
 def kept(weights: Floats, share: float) -> Floats:
-    """Return the numbers of the features that are kept, sorted: those of the largest weights.
+    """Return the sorted indices of the features that are kept, those with the largest weights.
 
-    Of 0.29 of 100 features it is 29, which times of floats would make 28; it is always one.
+    A share of 0.29 of 100 features keeps 29, where rounding of floats would give 28. At least one
+    feature is kept.
 
     Args:
         weights: (d, outputs); the sum of a row's squares is its feature's score.
-        share: of d.
+        share: share of the d features.
     """
     scores = np.square(weights).sum(axis=1)
     many = max(1, int(share * len(scores) + 1e-9))
@@ -78,33 +79,33 @@ def kept(weights: Floats, share: float) -> Floats:
 class Head2toe(Strategy):
     """A probe on features of all blocks of the frozen source, of which a group lasso keeps a share.
 
-    A first probe on all of them says by its weights which are kept; a second one, of those alone,
-    predicts. Maps are averaged over a grid, tokens over the text; features of a block have length
-    1. Both probes are solved to their optimum and see training examples alone, the lasso at most
-    2000 of them. A validation part chooses the share from .01 to 1; where nothing validates it is a
-    tenth. For numbers the second probe is `ridge`.
+    The weights of a first probe on all features decide which are kept; a second probe on those
+    alone predicts. Maps are averaged over a grid, tokens over the text; the features of each block
+    have length 1. Both probes are solved to their optimum on training examples alone, the lasso on
+    at most 2000 of them. Validation chooses the share from .01 to 1; without a validation part it
+    is a tenth. For numbers the second probe is `ridge`.
 
     Formula:
         mean CE(W f_all(x) + b, y) + lasso sum_i |w_i|; keep the share of largest |w_i|^2; then
         `logistic_probe` on f_kept
 
     Try it:
-        Where the source's task is far from the target's: what its last layer has dropped may still
-        be in earlier ones. Where they are near it is a costlier `logistic_probe`.
+        Where the source's task is far from the target's: earlier layers may still have what its
+        last layer has dropped. Where the tasks are near it is a more expensive `logistic_probe`.
 
     Cost:
-        Seconds for the lasso, some hundred times a probe. A prediction costs what the source's
-        costs, and a head on all features.
+        Seconds for the lasso, about a hundred times a probe. A prediction costs a pass of the
+        source and a head on all features.
 
     Source:
         Evci et al. 2022, Head2Toe (arXiv 2201.03529), section 3; google-research/head2toe,
         finetune_fs.py.
 
     Args:
-        fraction: share of the features that is kept; null: the validation part chooses.
-        lasso: weight of the group lasso of the first probe.
-        c: inverse strength of the second probe's penalty, as of `logistic_probe`.
-        size: features of a block at most, but for one a channel.
+        fraction: share of the features that is kept; null: validation chooses.
+        lasso: weight of the first probe's group lasso.
+        c: inverse strength of the second probe's penalty, as in `logistic_probe`.
+        size: most features of a block, unless it has more channels.
     """
 
     needs = Needs(steps=False, layers="some")
@@ -155,7 +156,7 @@ class Head2toe(Strategy):
         return [Phase("select", before=self.solve, dial=share)]
 
     def solve(self, data: Data) -> None:
-        """Select features and solve for the second probe of each share."""
+        """Score the features, and solve the second probe for each share."""
         assert data.target is not None
         features = data.target.features().cpu().double().numpy()
         labels = data.target.labels.cpu()
@@ -184,7 +185,7 @@ class Head2toe(Strategy):
         return logistic_head(features, labels.numpy(), self.task.outputs, self.c)
 
     def put(self, fraction: float) -> None:
-        """Take the probe of a share."""
+        """Use the probe of this share."""
         probe = self.scaffold.get_buffer("probes")[self.values.index(fraction)].float()
         self.task.fill(self.head, probe[:, :-1], probe[:, -1])
 

@@ -19,21 +19,21 @@ from transfergrid.strategies import (
 )
 
 PATH, USUAL = (10, 20, 100, 200), 20
-"""Numbers of neighbours that are looked at, and that where nothing validates (eval_knn.py)."""
+"""Values of k to choose from, and k without a validation part (eval_knn.py)."""
 TIED = 1e-6
-"""Cosines this near to the k-th are as near as it: rounding would choose between them."""
+"""Cosines within this of the k-th one tie with it; otherwise rounding would decide."""
 
 
 def neighbour_weights(similar: Tensor, k: int, temperature: float) -> Tensor:
-    """Return what each training example's vote counts, (batch, n), up to a factor a row.
+    """Return the weight of each training example's vote, (batch, n), up to a factor for each row.
 
-    The k nearest count exp(s / temperature), all others nothing. Those that tie for the last places
-    share them evenly, so that the order of the training examples plays no part.
+    The k nearest have the weight exp(s / temperature), all others 0. Examples that tie for the last
+    places share them evenly, so the order of the training examples does not matter.
 
     Args:
         similar: cosines s, (batch, n).
-        k: how many vote; all, where there are fewer.
-        temperature: of the weights.
+        k: number of examples that vote; all, if there are fewer.
+        temperature: T of the weights.
     """
     k = min(k, similar.shape[1])
     nearest = similar.topk(k, dim=1).values
@@ -47,21 +47,21 @@ def neighbour_weights(similar: Tensor, k: int, temperature: float) -> Tensor:
 class KNN(Strategy):
     """The nearest neighbours among the training examples vote, on the frozen source.
 
-    A validation part chooses k from 10, 20, 100 and 200; where nothing validates it is 20. For
-    numbers the answer is the neighbours' weighted mean. The model holds the training features:
-    whoever has it has those. Tied neighbours share the last places, equal votes go to the first
-    class, and a class without a vote has a probability of 1e-12.
+    Validation chooses k from 10, 20, 100 and 200; without a validation part it is 20. For numbers
+    the prediction is the neighbours' weighted mean. The model contains the training features:
+    whoever gets the model gets them. Tied neighbours share the last places, equal votes go to the
+    first class, and a class without a vote has a probability of 1e-12.
 
     Formula:
         p(y | x) ~ sum over the k nearest i of exp(cos(f(x), f(x_i)) / T) [y_i = y]
 
     Try it:
-        With few labels a class, or where classes are of several clusters each. A probe on the same
-        features is usually better from some twenty labels a class on.
+        With few labels for each class, or where classes consist of several clusters. From about
+        twenty labels a class on, a probe on the same features is usually better.
 
     Cost:
-        No training. A prediction is one pass of the source and n products of features; all
-        training features are kept.
+        No training. A prediction takes one pass of the source and n dot products of features; all
+        training features are stored.
 
     Source:
         Caron et al. 2021, Emerging Properties in Self-Supervised Vision Transformers
@@ -69,9 +69,8 @@ class KNN(Strategy):
         section 3.4.
 
     Args:
-        k: neighbours that vote, all training examples where there are fewer; null: the validation
-            part chooses.
-        temperature: T of their weights; 0.07 gives a cosine of .9 4.17 times the vote of .8.
+        k: number of neighbours that vote, at most all training examples; null: validation chooses.
+        temperature: T of their weights; with 0.07 a cosine of .9 counts 4.17 times one of .8.
     """
 
     needs = Needs(steps=False)
@@ -100,11 +99,11 @@ class KNN(Strategy):
         return [Phase("keep", before=self.keep, dial=Dial("k", values, self.put, default))]
 
     def put(self, k: float) -> None:
-        """Let so many neighbours vote."""
+        """Set the number of neighbours that vote."""
         self.neighbours.fill_(int(k))
 
     def keep(self, data: Data) -> None:
-        """Keep features and what is known of them."""
+        """Store the features and labels of the training examples."""
         assert data.target is not None
         self.bank.copy_(normalize(data.target.features(), dim=1))
         self.answers.copy_(self.task.answers(data.target.labels))

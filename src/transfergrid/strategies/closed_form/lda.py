@@ -14,7 +14,7 @@ NEVER = -1e9
 
 
 def within(features: Floats, labels: NDArray[np.int64], classes: int) -> tuple[Floats, Floats]:
-    """Return the means of classes (classes, d), and features (n, d) less that of their own."""
+    """Return class means (classes, d), and features (n, d) minus the mean of their class."""
     counts = np.bincount(labels, minlength=classes)
     means = np.eye(classes)[labels].T @ features / np.maximum(counts, 1)[:, None]
     return means, features - means[labels]
@@ -23,12 +23,12 @@ def within(features: Floats, labels: NDArray[np.int64], classes: int) -> tuple[F
 def discriminants(
     features: Floats, labels: NDArray[np.int64], classes: int, shrinkage: float
 ) -> tuple[Floats, Floats]:
-    """Return weights (classes, d) and biases (classes,) whose softmax are the posteriors.
+    """Return weights (classes, d) and biases (classes,); the softmax gives the posteriors.
 
     Args:
         features: (n, d).
         labels: (n,).
-        classes: how many there are; one without examples is never predicted.
+        classes: number of classes; one without examples is never predicted.
         shrinkage: share of the covariance that is replaced by its mean variance in all directions.
     """
     counts = np.bincount(labels, minlength=classes)
@@ -41,9 +41,10 @@ def discriminants(
 
 
 def ledoit_wolf(rows: Floats) -> float:
-    """Return the shrinkage of rows (n, d) less the means of their classes: lemma 3.2 of 2004.
+    """Return Ledoit and Wolf's shrinkage (2004, lemma 3.2) for rows (n, d) minus class means.
 
-    It is the share of the variance of the covariance's entries in how far it is from a sphere.
+    It is the summed variance of the covariance's entries over the squared distance of the
+    covariance from a multiple of the identity, at most 1.
     """
     n, d = rows.shape
     gram = rows @ rows.T if n < d else rows.T @ rows
@@ -54,9 +55,10 @@ def ledoit_wolf(rows: Floats) -> float:
 
 
 def _solved(deviations: Floats, shrinkage: float, right: Floats) -> Floats:
-    """Return the shrunken covariance's inverse times columns (d, k), in the span of the rows.
+    """Return the inverse of the shrunken covariance times columns (d, k).
 
-    Of rows that do not vary it is the identity; without shrinkage, the pseudo-inverse.
+    It is computed in the span of the rows. If rows do not vary, the inverse is the identity;
+    without shrinkage it is the pseudo-inverse.
     """
     rows = Rows.of(deviations)
     axes, variances = rows.back, rows.steepness[:-1]
@@ -73,30 +75,30 @@ def _solved(deviations: Floats, shrinkage: float, right: Floats) -> Floats:
 class LDA(Strategy):
     """Linear discriminant analysis on the frozen source: Gaussian classes of one covariance.
 
-    The covariance is that within classes, divided by n, and shrunk towards its mean variance in all
-    directions; on features as they are, where scikit-learn's `auto` standardises them first. Priors
-    are the shares of the training labels, which an even draw makes even whatever the pool is. With
-    one label a class nothing varies within, and it predicts the classes that `prototypes` does. The
-    record tells the shrinkage that was taken (`told`).
+    The covariance is that within classes, divided by n and shrunk towards its mean variance in all
+    directions. Features are not standardised, while scikit-learn's `auto` standardises them first.
+    Priors are the shares of the training labels: a balanced draw makes them equal whatever the
+    pool's are. With one label a class nothing varies within classes, and the predictions are those
+    of `prototypes`. The record tells the shrinkage that was used (`told`).
 
     Formula:
         w_k = S^-1 m_k;  b_k = log p_k - m_k' S^-1 m_k / 2;  S = (1 - s) W + s tr(W) / d I,
         W the covariance within classes
 
     Try it:
-        From five labels a class on, where features vary together: it learns from how examples
-        spread, which `prototypes` does not see. At shrinkage 1 it is nearest means.
+        From five labels a class on, where features are correlated: it learns from the spread of
+        examples, which `prototypes` ignores. At shrinkage 1 it is nearest class means.
 
     Cost:
-        One singular value decomposition of the n features: milliseconds. A prediction costs what
-        the source's costs.
+        One singular value decomposition of the n features: milliseconds. Prediction costs what the
+        source costs.
 
     Source:
         Fisher 1936; Friedman 1989, Regularized Discriminant Analysis (JASA 84), equation 18; Ledoit
         & Wolf 2004 (J. Multivariate Analysis 88), lemma 3.2.
 
     Args:
-        shrinkage: s, from 0 to 1; null for Ledoit and Wolf's, chosen from the training features.
+        shrinkage: s, from 0 to 1; null: Ledoit and Wolf's, computed from the training features.
     """
 
     needs = Needs(steps=False, tasks=("classification",))
@@ -120,7 +122,7 @@ class LDA(Strategy):
         return {"shrinkage": float(self.scaffold.get_buffer("taken"))}
 
     def solve(self, data: Data) -> None:
-        """Set the head."""
+        """Set the head to the discriminants."""
         assert data.target is not None
         features = data.target.features().cpu().double().numpy()
         labels = data.target.labels.cpu().numpy()

@@ -18,28 +18,28 @@ def fit_head(strategy: Strategy, data: Data, c: float) -> None:
 class LogisticProbe(Strategy):
     """Logistic regression on the frozen source: the linear probe, solved to its one optimum.
 
-    The steps of `feature_extraction` are on the way there. The bias is not penalised, and a class
-    without examples is never predicted.
+    The steps of `feature_extraction` approach it. The bias is not penalised, and a class without
+    examples is never predicted.
 
     Formula:
         c sum_i CE(softmax(W f(x_i) + b), y_i) + |W|^2 / 2; of two classes |w|^2 / 2 of the
         difference
 
     Try it:
-        First, of all: it says what the source's features are worth, without a rate or steps to
+        First of all: it shows what the source's features are worth, without a rate or steps to
         choose.
 
     Cost:
-        Some ten steps of Newton's method on the n features: milliseconds. A prediction costs what
-        the source's costs.
+        About ten steps of Newton's method on the n features: milliseconds. Prediction costs what
+        the source costs.
 
     Source:
         Kornblith et al. 2019, Do Better ImageNet Models Transfer Better? (arXiv 1805.08974),
         section 3.
 
     Args:
-        c: inverse strength of the penalty, as scikit-learn's. Of three classes or more it is a
-            weight decay of 1 / (n c) of the mean loss.
+        c: inverse strength of the penalty, as scikit-learn's. For three classes or more it equals a
+            weight decay of 1 / (n c) beside the mean loss.
     """
 
     needs = Needs(steps=False, tasks=("classification",))
@@ -57,5 +57,5 @@ class LogisticProbe(Strategy):
         return [Phase("solve", before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Set the head."""
+        """Set the head to the optimum."""
         fit_head(self, data, self.c)

@@ -10,12 +10,12 @@ from transfergrid.strategies import Baselines, Data, Inputs, Needs, Phase, Sizes
 
 
 def nearest_mean(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return the linear head, w = 2c and b = -|c|^2, whose softmax is that of squared distances.
+    """Return the linear head w = 2c, b = -|c|^2: its softmax is that of minus squared distances.
 
     Args:
         features: (n, dim).
         labels: (n,) int64.
-        classes: how many there are; one without examples is never predicted.
+        classes: number of classes; one without examples is never predicted.
     """
     known = torch.nn.functional.one_hot(labels, classes).to(features)
     counts = known.sum(0)
@@ -24,7 +24,7 @@ def nearest_mean(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor
 
 
 def brought(features: Tensor, centre: Tensor | None, normalised: bool) -> Tensor:
-    """Return features (n, dim), first less a centre (dim,), then of length 1, if so."""
+    """Return features (n, dim) minus a centre (dim,), if any, then scaled to length 1, if asked."""
     moved = features if centre is None else features - centre
     return normalize(moved, dim=1) if normalised else moved
 
@@ -32,18 +32,18 @@ def brought(features: Tensor, centre: Tensor | None, normalised: bool) -> Tensor
 class Prototypes(Strategy):
     """Nearest class mean under the squared distance.
 
-    Features may be centred by the mean of the training features of all classes, then brought to
-    length 1; a class's mean is not normalised again. Centring alone changes no prediction.
+    Features may be centred by the mean of all training features, then scaled to length 1; a class
+    mean is not normalised again. Centring alone changes no prediction.
 
     Formula:
         p(y = k | x) = softmax_k of -|f(x) - c_k|^2, c_k the mean of class k
 
     Try it:
-        With one to five labels a class. Normalise where lengths of features say little of the class
-        (ReLU features), centre as well where all features point one way.
+        With one to five labels a class. Normalise where the lengths of features say little about
+        the class (ReLU features); centre as well where all features point in one direction.
 
     Cost:
-        One mean a class. A prediction costs what the source's costs.
+        One mean for each class. Prediction costs what the source costs.
 
     Source:
         Snell et al. 2017, Prototypical Networks (arXiv 1703.05175), section 2.4; centring and
@@ -51,8 +51,8 @@ class Prototypes(Strategy):
         mean of the source's classes.
 
     Args:
-        centre: `target`, by the mean of the target's training features; null: not.
-        normalise: `l2`, to length 1; null: not.
+        centre: `target` subtracts the mean of the target's training features; null: no centring.
+        normalise: `l2` scales features to length 1; null: no scaling.
     """
 
     needs = Needs(steps=False, tasks=("classification",))

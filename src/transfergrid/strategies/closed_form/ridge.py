@@ -9,13 +9,13 @@ from transfergrid.strategies import Baselines, Data, Needs, Phase, Positive, Siz
 from transfergrid.strategies.closed_form.softmax_regression import Floats, Rows
 
 PATH = 10.0 ** np.linspace(-8, 2, 41)
-"""Penalties that are looked at, as parts of the largest squared singular value."""
+"""Penalties to choose from, relative to the largest squared singular value."""
 
 
 class RidgePath:
-    """Ridge regressions on the same rows, of any penalty, from one decomposition.
+    """Ridge regressions on the same rows with any penalty, from one decomposition.
 
-    Least is |X w + b - y|^2 + penalty |w|^2, a sum over rows; the intercept b is free.
+    They minimise |X w + b - y|^2 + penalty |w|^2, a sum over rows; the intercept b is free.
 
     Args:
         features: X, (n, d).
@@ -32,64 +32,63 @@ class RidgePath:
 
     @property
     def penalties(self) -> Floats:
-        """`PATH` in the unit of these rows, so that one of features makes no difference."""
+        """The penalties of `PATH`, scaled so that the unit of features makes no difference."""
         return PATH * (self.squares.max(initial=0.0) or 1.0)
 
     def at(self, penalty: float) -> tuple[Floats, Floats]:
-        """Return weights (outputs, d) and intercepts (outputs,)."""
+        """Return the weights (outputs, d) and intercepts (outputs,) at a penalty."""
         inner = np.vstack([self.along / (self.squares + penalty)[:, None], self.centre])
         weights, biases = self.rows.weights(inner[:, None])
         return weights[0], biases[0]
 
     def left_out(self, penalty: float) -> Floats:
-        """Return each row's error under a fit to all other rows, (n, outputs): e / (1 - h)."""
+        """Return the leave-one-out error of each row, e / (1 - h), (n, outputs)."""
         shrunk = self.sides / (self.squares + penalty)
         errors = self.targets - self.centre - shrunk @ self.along
         own = 1 / len(self.sides) + np.einsum("nr,nr->n", shrunk, self.sides)
         return np.asarray(errors / np.maximum(1 - own, np.finfo(np.float64).eps)[:, None])
 
     def errors(self) -> Floats:
-        """Return the mean squared error of rows that are left out, for each penalty of the path.
+        """Return the mean squared leave-one-out error for each penalty of the path.
 
-        Outputs count alike, whatever their unit.
+        Each output is scaled by its standard deviation, so all count alike.
         """
         scales = self.targets.std(axis=0)
         scales[scales == 0] = 1.0
         return np.array([np.square(self.left_out(p) / scales).mean() for p in self.penalties])
 
     def best(self) -> float:
-        """Return the penalty of the least of these errors, of equals the largest."""
+        """Return the penalty with the least leave-one-out error, of ties the largest."""
         return float(self.penalties[::-1][np.argmin(self.errors()[::-1])])
 
 
 class Ridge(Strategy):
     """Ridge regression on the frozen source; leaving one label out chooses its penalty.
 
-    All penalties come from one decomposition, and the error of a label that is left out has a
-    closed form, so the choice takes no validation part, and no trial of a search: with ten labels a
-    class and more it is the same choice as below. The record tells the whole path (`told`).
-    Classes are 1 for the own and 0 for all others; -1 and 1 would choose and predict the same.
-    Its outputs are no log-probabilities: accuracy and ranking mean what they say, `loss` and `ece`
-    do not.
+    All penalties share one decomposition, and the leave-one-out error has a closed form, so the
+    choice needs no validation part and no search trial, however many labels there are. The record
+    tells the whole path (`told`). Targets of classification are 1 for an example's class and 0 for
+    all others; -1 and 1 would choose and predict the same. Outputs are not log-probabilities:
+    accuracy and ranking metrics are valid, `loss` and `ece` are not.
 
     Formula:
         |X w + b - y|^2 + penalty |w|^2, b free; error of label i left out: e_i / (1 - h_ii)
 
     Try it:
-        Where features are many and labels few, and for numbers. It has no rate and no steps to
-        choose, so it is a fair first look at any source.
+        Where there are many features and few labels, and for numbers. It has no rate and no steps
+        to choose, so it is a fair first test of any source.
 
     Cost:
-        One singular value decomposition of the n features: milliseconds. A prediction costs what
-        the source's costs.
+        One singular value decomposition of the n features: milliseconds. Prediction costs what the
+        source costs.
 
     Source:
         Hoerl & Kennard 1970, Ridge Regression (Technometrics 12); leave-one-out: Golub, Heath &
         Wahba 1979 (Technometrics 21), equation 1.3.
 
     Args:
-        penalty: of the sum over rows, not of their mean; null: the one of 41 that leaving one out
-            finds best.
+        penalty: weight of |w|^2 beside the sum (not the mean) over rows; null: the one of 41 with
+            the least leave-one-out error.
     """
 
     needs = Needs(steps=False)
@@ -117,7 +116,7 @@ class Ridge(Strategy):
         return {"penalty": best, "chosen_by_leaving_one_out": True, "path": path}
 
     def solve(self, data: Data) -> None:
-        """Set the head."""
+        """Set the head to the fit."""
         assert data.target is not None
         features = data.target.features().cpu().double().numpy()
         answers = self.task.answers(data.target.labels).cpu().double().numpy()

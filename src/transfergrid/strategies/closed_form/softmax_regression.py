@@ -1,13 +1,13 @@
 """Softmax regression with a ridge penalty, solved to its one optimum, for many penalties at once.
 
-What is minimised, in float64, is the mean over rows of -log softmax(W x + b)[y], plus ridge / 2
-|W|^2; the bias is not penalised. Newton's method takes some ten steps, each by conjugate gradients
-(Nocedal & Wright 2006, algorithm 7.1), which ask for products with the rows and for no Hessian. The
-rows are first turned into their own span, where few columns say the same as many and one number a
-column says how steep it is. Penalties of the same rows are one batch, and each is as if it were
-alone. Imports no torch.
+The objective, in float64, is the mean over rows of -log softmax(W x + b)[y], plus ridge / 2 |W|^2;
+the bias is not penalised. Newton's method takes about ten steps. Each is solved by conjugate
+gradients (Nocedal & Wright 2006, algorithm 7.1), which need products with the rows but no Hessian
+matrix. The rows are first rotated into a basis of their span, which has few columns and a diagonal
+preconditioner. Penalties on the same rows are one batch, and each is solved as if it were alone.
+Imports no torch.
 
-`logistic_head` is what strategies ask for: scikit-learn's problem, and its words for it.
+Strategies call `logistic_head`, which has scikit-learn's objective and parameter names.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TINY = np.finfo(np.float64).tiny
 UNSEEN = -30.0
 """The bias of a class without examples: far below the highest logit, which is at least 0."""
 TOLERANCE = 1e-8
-"""Of the gradient's norm, as a part of what it sums up: the norms of the rows' own gradients."""
+"""Of the gradient's norm, relative to the mean norm of the rows' own gradients."""
 STEPS = 200
 PRODUCTS = 1000
-"""At most so many conjugate gradients a step."""
+"""Most conjugate gradient iterations in a step."""
 HALVINGS = 30
 STEEP, RISE = 0.8, 1e-6
-"""Slope and value where a step may end, parts of the start's (Hager & Zhang 2005, section 4)."""
+"""Slope and rise that end a line search, relative to its start (Hager & Zhang 2005, section 4)."""
 
 
 def logistic_head(
@@ -46,15 +46,16 @@ def logistic_head(
 ) -> tuple[Floats, Floats]:
     """Return weights (classes, d) and biases (classes,) of scikit-learn's logistic regression.
 
-    Least is c times the sum of losses plus |w|^2 / 2, where w is of two classes their difference,
-    of more one row a class. A class without examples is never predicted.
+    It minimises c times the sum of losses plus |w|^2 / 2. For two classes w is the difference of
+    their weights; for more it has a row for each class. A class without examples is never
+    predicted.
 
     Args:
         features: (n, d).
-        labels: (n,) of classes.
-        classes: how many there are, with examples or without.
+        labels: (n,) class indices.
+        classes: number of classes, with examples or without.
         c: inverse strength of the penalty.
-        most: steps of Newton's method; a warning says so where they did not do.
+        most: most steps of Newton's method; if they are not enough, there is a warning.
         counts: (n,) how often each example counts, from 0; None: once.
     """
     if counts is not None:
@@ -63,9 +64,9 @@ def logistic_head(
     weights, biases = np.zeros((classes, features.shape[1])), np.full(classes, UNSEEN)
     known, own = np.unique(labels, return_inverse=True)
     biases[known] = 0.0
-    if len(known) < 2:  # of one class alone nothing can be fitted
+    if len(known) < 2:  # with a single class there is nothing to fit
         return weights, biases
-    # Two rows that are each other's negative have half the squares of their difference's.
+    # For w and -w the sum of squares is half that of their difference.
     ridge = (2.0 if len(known) == 2 else 1.0) / (c * len(labels))
     found = solve(Rows.of(features), own, len(known), np.array([ridge]), most=most, counts=counts)
     if not found.converged.all():
@@ -80,14 +81,14 @@ def logistic_head(
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples as columns that are alike for all penalties; the last one is of ones.
+    """Examples in a form that all penalties share.
 
     Attributes:
-        turned: (n, r + 1), in the span of the rows where these are dense.
+        turned: (n, r + 1), the features, if dense in a basis of their span, and a column of ones.
         steepness: (r + 1,) mean squares of its columns.
         lengths: (n,) norms of its rows.
-        back: (d, r), from weights of the columns to weights of features; None where they are these.
-        centre: (d,), what the features were moved by; the bias takes it up.
+        back: (d, r), maps weights of the columns to weights of features; None: they are the same.
+        centre: (d,), the mean that was subtracted from the features; the bias accounts for it.
     """
 
     turned: Matrix
@@ -98,7 +99,7 @@ class Rows:
 
     @classmethod
     def of(cls, features: Matrix) -> Self:
-        """Turn features (n, d) once for any number of penalties; sparse ones stay as they are."""
+        """Prepare features (n, d) for any number of penalties; sparse ones are not rotated."""
         if not isinstance(features, np.ndarray):
             return cls._sparse(features)
         rows = features.astype(np.float64)
@@ -124,10 +125,10 @@ class Rows:
         return cls(turned, _steepness(sizes, n), lengths, None, np.zeros(width))
 
     def weights(self, found: Floats) -> tuple[Floats, Floats]:
-        """Return weights (P, classes, d) and biases (P, classes) of what was found.
+        """Return solutions as weights (P, classes, d) and biases (P, classes) for features.
 
         Args:
-            found: (r + 1, P, classes), the last row of biases.
+            found: (r + 1, P, classes), weights of the columns; the last row are biases.
         """
         inner = found[:-1]
         whole = inner if self.back is None else np.tensordot(self.back, inner, axes=1)
@@ -145,14 +146,15 @@ def _steepness(sizes: Floats, n: int) -> Floats:
 
 @dataclass(frozen=True)
 class Heads:
-    """One head a penalty, and how near its optimum it is.
+    """One head for each of P penalties, and how near its optimum it is.
 
     Attributes:
         weights: (P, classes, d).
         biases: (P, classes), which sum to 0 over the classes, as the weights do.
-        steps: (P,) that Newton's method took.
-        gradients: (P,) norm of the gradient, as a part of the mean norm of the rows' own gradients.
-            Where the penalty is weak all of these are small, and only their sum tells the optimum.
+        steps: (P,) number of steps of Newton's method.
+        gradients: (P,) norm of the gradient, relative to the mean norm of the rows' own gradients.
+            With a weak penalty every row's gradient is small, so an absolute norm would not show
+            the optimum.
         converged: (P,) whether that is within the tolerance.
     """
 
@@ -172,17 +174,17 @@ def solve(
     most: int = STEPS,
     counts: Floats | None = None,
 ) -> Heads:
-    """Solve for one head a penalty.
+    """Return one head for each penalty.
 
     Args:
-        rows: examples.
+        rows: the examples.
         labels: (n,) from 0; each class should have examples, or its bias has no optimum.
-        classes: how many there are.
-        ridges: (P,) penalties of the mean loss, above 0: weight decay, or 1 / (n C) of
+        classes: number of classes.
+        ridges: (P,) penalties beside the mean loss, above 0: weight decay, or 1 / (n C) with
             scikit-learn's C.
         tolerance: of the gradient, see `Heads.gradients`.
-        most: steps of Newton's method; what needs more comes back as not converged.
-        counts: (n,) how often each row counts, above 0; None: once. Means divide by n all the same.
+        most: most steps of Newton's method; a head that needs more is returned as not converged.
+        counts: (n,) how often each row counts, above 0; None: once. Means still divide by n.
     """
     problem = _Problem(rows, labels, counts)
     found = np.zeros((rows.turned.shape[1], len(ridges), classes))
@@ -196,14 +198,14 @@ def solve(
         now = now.among(~ended)
         if not len(now.which):
             break
-        with np.errstate(all="ignore"):  # what is no number is no step, and the problem is stuck
+        with np.errstate(all="ignore"):  # a step to nan is not taken, and the problem is stuck
             now = problem.step(now, np.minimum(0.1, np.sqrt(left[~ended])))
     return Heads(*rows.weights(found), steps, gradients, gradients <= tolerance)
 
 
 @dataclass(frozen=True)
 class _State:
-    """Where problems stand that have not ended; the last axis but classes is of problems."""
+    """The state of the P problems that have not ended; their axis is the one before classes."""
 
     which: NDArray[np.int64]
     ridge: Floats
@@ -217,14 +219,14 @@ class _State:
     """(n, P, classes) probabilities."""
 
     def among(self, some: NDArray[np.bool_]) -> _State:
-        """Return the state of some problems."""
+        """Return the state of a subset of the problems."""
         if some.all():
             return self
         told = [getattr(self, field.name) for field in fields(self)]
         return _State(*(part[some] if part.ndim == 1 else part[:, some] for part in told))
 
     def back_at(self, before: _State) -> _State:
-        """Return the state with those that are stuck where they were."""
+        """Return this state, with stuck problems set back to where they were before."""
         for name in ("at", "value", "scale", "slope", "said"):
             found, old = getattr(self, name), getattr(before, name)
             places = self.stuck if found.ndim == 1 else (slice(None), self.stuck)
@@ -233,7 +235,7 @@ class _State:
 
 
 class _Problem:
-    """The loss of rows, its gradient, and products with its Hessian, for a batch of weights."""
+    """The loss of the rows, its gradient and Hessian products, for a batch of weights."""
 
     def __init__(self, rows: Rows, labels: NDArray[np.int64], counts: Floats | None = None) -> None:
         self.counts = None if counts is None else counts[:, None]
@@ -243,7 +245,7 @@ class _Problem:
         self.lengths = rows.lengths[:, None]
 
     def begin(self, at: Floats, ridge: Floats) -> _State:
-        """Return the state of weights that are all 0."""
+        """Return the state at the initial weights, which are all 0."""
         stuck, which = np.zeros(len(ridge), dtype=bool), np.arange(len(ridge))
         return _State(which, ridge, stuck, at, *self._look(at, ridge))
 
@@ -259,7 +261,7 @@ class _Problem:
         off = said.copy()
         off[own] = 0.0
         wrong = off.sum(axis=2)
-        off[own] = -wrong  # not p - 1, which is rounded where p is nearly 1
+        off[own] = -wrong  # not p - 1, which is inexact where p is nearly 1
         losses = np.where(wrong < 0.5, -np.log1p(-np.minimum(wrong, 0.5)), np.log(total) - right)
         if self.counts is not None:
             losses, off = self.counts * losses, self.counts[..., None] * off
@@ -277,7 +279,7 @@ class _Problem:
         return found.reshape(-1, *off.shape[1:]) / self.n
 
     def step(self, now: _State, enough: Floats) -> _State:
-        """Take one step of Newton's method, halved until it neither rises nor overshoots."""
+        """Return the state after a Newton step, halved until it neither rises nor overshoots."""
         way = self._way(now, enough)
         down = _dot(now.slope, way)
         length = np.ones(len(down))
@@ -293,11 +295,11 @@ class _Problem:
         return found if not far.any() else found.back_at(now)
 
     def _way(self, now: _State, enough: Floats) -> Floats:
-        """Return where the quadratic at this state has its least value, by conjugate gradients.
+        """Return the step to the minimum of the local quadratic model, by conjugate gradients.
 
         Args:
             now: the state.
-            enough: (P,) part of the gradient that may be left over.
+            enough: (P,) residual, relative to the gradient, at which to stop.
         """
         penalty = _penalty(now.ridge, now.at)
         moving = self._counted(now.said * (1 - now.said)).mean(axis=0)
@@ -329,19 +331,19 @@ class _Problem:
         return self._back(self._counted(moved))
 
     def _counted(self, rows: Floats) -> Floats:
-        """Return rows (n, P, classes), each as often as it counts."""
+        """Return rows (n, P, classes), each multiplied by its count."""
         return rows if self.counts is None else self.counts[..., None] * rows
 
 
 def _penalty(ridge: Floats, at: Floats) -> Floats:
-    """Return the ridge of each weight, (r + 1, P, 1): none for the bias, which is the last."""
+    """Return the ridge of each weight, (r + 1, P, 1): 0 for the bias, which is the last."""
     penalised = np.ones((len(at), 1, 1))
     penalised[-1] = 0.0
     return penalised * ridge[:, None]
 
 
 def _centred(way: Floats) -> Floats:
-    """Take out what all classes share: softmax does not see it."""
+    """Return a direction minus its mean over classes, which does not change the softmax."""
     found: Floats = way - way.mean(axis=2, keepdims=True)
     return found
 

@@ -1,9 +1,9 @@
 """Linear support vector machines, one class against the rest, solved to their optimum.
 
-Least is |w|^2 / 2 + C sum of max(0, 1 - y (w x + b))^2 for each class, b free, in float64. The loss
-is quadratic as long as the same rows are inside their margin, so Newton's method ends after some
-ten steps (Keerthi & DeCoste 2005, JMLR 6). Each is by conjugate gradients, for all classes side by
-side. Imports no torch.
+For each class the objective, in float64, is |w|^2 / 2 + C sum of max(0, 1 - y (w x + b))^2, with b
+free. It is quadratic as long as the same rows are inside their margin, so Newton's method ends
+after about ten steps (Keerthi & DeCoste 2005, JMLR 6). Each is solved by conjugate gradients, for
+all classes in parallel. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transfergrid.strategies.closed_form.softmax_regression import TINY, Floats, Rows
 
 TOLERANCE = 1e-9
-"""Of the gradient's norm, as a part of the norm that it has where all weights are 0."""
+"""Of the gradient's norm, relative to its norm at the start, where all weights are 0."""
 STEPS, PRODUCTS, HALVINGS = 100, 1000, 40
 NEVER = -1e9
 """The bias of a class without examples."""
@@ -26,15 +26,15 @@ NEVER = -1e9
 def one_against_rest(
     features: Floats, labels: NDArray[np.int64], classes: int, c: float
 ) -> tuple[Floats, Floats]:
-    """Return weights (classes, d) and biases (classes,); a warning says where there is no optimum.
+    """Return weights (classes, d) and biases (classes,); warn if the optimum is not reached.
 
-    Features count less their mean and divided by one number, the root of their mean squared
-    distance from it: so a C means the same for every source.
+    Features are centred and divided by one number, the root mean squared distance from their mean:
+    so a C means the same for every source.
 
     Args:
         features: (n, d).
         labels: (n,).
-        classes: how many there are; one without examples is never predicted.
+        classes: number of classes; one without examples is never predicted.
         c: C.
     """
     rows = Rows.of(features)
@@ -52,7 +52,7 @@ def one_against_rest(
 
 @dataclass(frozen=True)
 class Machines:
-    """Machines on the same rows, each with signs of its own.
+    """K machines on the same rows, each with its own signs.
 
     Args:
         rows: (n, r + 1), the last column of ones.
@@ -65,7 +65,7 @@ class Machines:
     c: float
 
     def solved(self) -> tuple[Floats, Floats]:
-        """Return weights (r + 1, K), biases last, and what is left of the gradients, (K,)."""
+        """Return weights (r + 1, K), biases last, and relative norms of the gradients, (K,)."""
         at = np.zeros((self.rows.shape[1], self.signs.shape[1]))
         value, slope, inside = self._look(at)
         first = np.maximum(_norm(slope), TINY)
@@ -78,14 +78,14 @@ class Machines:
         return at, _norm(slope) / first
 
     def _look(self, at: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return values (K,), gradients (r + 1, K) and which rows are inside a margin, (n, K)."""
+        """Return values (K,), gradients (r + 1, K) and the mask of rows inside a margin, (n, K)."""
         short = np.maximum(0.0, 1.0 - self.signs * (self.rows @ at))
         value = (self._pulled(at) * at).sum(axis=0) / 2 + self.c * np.square(short).sum(axis=0)
         slope = self._pulled(at) - 2 * self.c * self.rows.T @ (self.signs * short)
         return value, slope, np.asarray(short > 0, dtype=np.float64)
 
     def _way(self, slope: Floats, inside: Floats, enough: Floats) -> Floats:
-        """Return where the quadratic at this point is least, up to a gradient of `enough`."""
+        """Return the step to the minimum of the local quadratic, up to a residual of `enough`."""
         way, left = np.zeros_like(slope), -slope
         towards, size = left, np.square(left).sum(axis=0)
         for _ in range(PRODUCTS):
@@ -104,7 +104,7 @@ class Machines:
     def _moved(
         self, at: Floats, value: Floats, slope: Floats, way: Floats
     ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Take a step, halved for each machine until its value falls enough."""
+        """Return the state after a step, halved for each machine until its value falls enough."""
         down, length = (slope * way).sum(axis=0), np.ones(len(value))
         for _ in range(HALVINGS):
             found = self._look(at + length * way)
@@ -115,7 +115,7 @@ class Machines:
         return at + length * way, *found
 
     def _pulled(self, at: Floats) -> Floats:
-        """Return the gradient of |w|^2 / 2, which leaves the bias free."""
+        """Return the gradient of |w|^2 / 2, which is 0 for the bias."""
         return np.vstack([at[:-1], np.zeros_like(at[-1:])])
 
 

@@ -9,28 +9,28 @@ from transfergrid.strategies.closed_form.squared_hinge import one_against_rest
 class SVM(Strategy):
     """A linear support vector machine on the frozen source, one class against the rest.
 
-    The hinge is squared and the bias is not penalised, where scikit-learn's LinearSVC penalises it.
-    Features count less their mean and divided by one number, the root of their mean squared
-    distance from it, so that a C means the same for every source. Outputs are margins and no
-    log-probabilities: accuracy and ranking mean what they say, `loss` and `ece` do not.
+    The hinge is squared, and the bias is not penalised, though scikit-learn's LinearSVC penalises
+    it. Features are centred and divided by one number, the root mean squared distance from their
+    mean, so that a C means the same for every source. Outputs are margins, not log-probabilities:
+    accuracy and ranking metrics are valid, `loss` and `ece` are not.
 
     Formula:
         for each class |w|^2 / 2 + C sum_i max(0, 1 - y_i (w x_i + b))^2, y_i of -1 and 1
 
     Try it:
-        Where classes are far apart and few examples lie between them: those alone decide. Else it
-        is near `logistic_probe`, whose probabilities mean something.
+        Where classes are far apart and few examples lie between them: those alone decide. Otherwise
+        it is close to `logistic_probe`, which also gives probabilities.
 
     Cost:
-        Some ten steps of Newton's method on the n features: milliseconds. A prediction costs what
-        the source's costs.
+        About ten steps of Newton's method on the n features: milliseconds. Prediction costs what
+        the source costs.
 
     Source:
         Cortes & Vapnik 1995, Support-Vector Networks (Machine Learning 20); squared hinge, solved
         in the primal: Keerthi & DeCoste 2005 (JMLR 6), equation 1.
 
     Args:
-        c: C of the sum of losses.
+        c: C, the weight of the sum of losses.
     """
 
     needs = Needs(steps=False, tasks=("classification",))
@@ -48,7 +48,7 @@ class SVM(Strategy):
         return [Phase("solve", before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Set the head."""
+        """Set the head to the optimum."""
         assert data.target is not None
         features = data.target.features().cpu().double().numpy()
         labels = data.target.labels.cpu().numpy()

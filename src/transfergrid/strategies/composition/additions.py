@@ -1,4 +1,4 @@
-"""The additions that there are, and what they make of a strategy's phases."""
+"""Additions: options that any gradient strategy can take, which change its phases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfergrid.strategies.phases import Phase
 
 
 class Composed(Protocol):
-    """A strategy, as far as an addition looks at it."""
+    """The part of a strategy that an addition uses."""
 
     needs: ClassVar[Needs]
     closed_to: ClassVar[Mapping[str, str]]
@@ -32,49 +32,49 @@ class Composed(Protocol):
         """Return the strategy's own phases."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Yield all of its parameters."""
+        """Yield all parameters of the strategy."""
 
     def inherited(self) -> Sequence[nn.Parameter]:
-        """Return the backbone's parameters that the source gave."""
+        """Return the backbone's parameters that come from the source."""
 
     def features(self, inputs: Inputs) -> Tensor:
-        """Return what the head is put on."""
+        """Return the features that the head takes."""
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Return what the task decodes."""
+        """Return the outputs that the task decodes."""
 
 
 class Addition(ABC):
-    """Something that a strategy does beside its own, asked for by one key."""
+    """An option beside a strategy's own method, set by one constructor argument."""
 
     key: str
-    """The argument of every strategy that asks for it."""
+    """The name of that argument, the same for every strategy."""
 
     def why_not(self, needs: Needs) -> str:
-        """Return why no strategy of such needs can have it; empty where some can."""
+        """Return why no strategy with these needs can take it; empty where some can."""
         return ""
 
     @abstractmethod
     def prepare(self, strategy: Composed, value: Any) -> None:
-        """Make what it needs, once the strategy is built.
+        """Make the modules and buffers it needs, after the strategy's own `build`.
 
         Raises:
-            ImpossibleError: it makes no sense with this strategy, or this task.
+            ImpossibleError: it does not apply to this strategy or this task.
         """
 
     def start_again(self, strategy: Composed) -> None:  # noqa: B027
-        """Take anew what `prepare` took of the backbone's weights; most take nothing."""
+        """Recompute what `prepare` derived from the backbone's weights; by default nothing."""
 
     @abstractmethod
     def phases(self, strategy: Composed, value: Any, phases: list[Phase]) -> list[Phase]:
-        """Return what becomes of the strategy's phases."""
+        """Return the strategy's phases with the addition in them."""
 
 
 def asked(strategy: Composed, additions: Sequence[Addition]) -> Iterator[tuple[Addition, Any]]:
-    """Yield the additions that were asked for, with their values, in order.
+    """Yield the additions whose argument is set, with their values, in order.
 
     Raises:
-        ImpossibleError: the strategy says that it cannot take one, or its needs do.
+        ImpossibleError: the strategy's `closed_to` or its needs rule out one of them.
     """
     for addition in additions:
         value = strategy.hparams.get(addition.key)
@@ -87,11 +87,11 @@ def asked(strategy: Composed, additions: Sequence[Addition]) -> Iterator[tuple[A
 
 
 def refusal(key: str, why: str) -> ImpossibleError:
-    """Return the error that says why something cannot be added."""
+    """Return the error that says why an addition cannot be made."""
     return ImpossibleError(f"{key} cannot be added: {why}")
 
 
 def own_learners(strategy: Composed) -> set[int]:
-    """Return who learns in the strategy's own phases, as `id`s of parameters."""
+    """Return the `id`s of the parameters that learn in the strategy's own phases."""
     own = [phase for phase in strategy.phases() if phase.counts == "steps"]
     return {id(p) for phase in own for group in phase.learning() for p in group.parameters}

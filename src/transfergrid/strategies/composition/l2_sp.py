@@ -1,4 +1,4 @@
-"""A pull towards the weights that the source came with."""
+"""L2-SP: a penalty that pulls weights towards those of the source, in place of weight decay."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STARTS_AT_THE_SOURCE = ("weights", "head", "start")
 
 
 class PulledToStart(Addition):
-    """alpha / 2 |w - w0|^2 more, of the backbone's weights that an objective teaches.
+    """Add alpha / 2 |w - w0|^2 to each loss, over the backbone's weights that learn from it.
 
-    It stands in the place of their weight decay (Li et al. 2018, section 3); the head, which has no
-    start, keeps its own, and so do blocks that are made anew. `strategy=l2_sp` pulls the head to
-    zero besides.
+    It replaces the weight decay of these weights (Li et al. 2018, section 3). The head and blocks
+    that are made anew have no initial values to be pulled to, and keep their weight decay.
+    `strategy=l2_sp` also pulls the head to zero.
     """
 
     key = "l2_sp"
@@ -34,10 +34,10 @@ class PulledToStart(Addition):
         return "" if starts else "what learns does not start from a source"
 
     def prepare(self, strategy: Composed, value: float) -> None:
-        """Keep what the weights are.
+        """Store the current values of the weights that learn and come from the source.
 
         Raises:
-            ImpossibleError: none of them learns.
+            ImpossibleError: there are none.
         """
         learning = own_learners(strategy)
         own = {n: p for n, p in _from_source(strategy).items() if id(p) in learning}
@@ -46,11 +46,11 @@ class PulledToStart(Addition):
         strategy.scaffold["l2_sp"] = _Starts(own)
 
     def start_again(self, strategy: Composed) -> None:
-        """Keep what the weights are now."""
+        """Store the current values of the weights again."""
         _starts(strategy).renew(dict(strategy.backbone.named_parameters()))
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
-        """Return phases with the pull in each of their losses."""
+        """Return the phases with the penalty added to each loss, or to each combined gradient."""
         names = {id(p): name for name, p in _from_source(strategy).items()}
 
         def apart(objective: Objective) -> Objective:
@@ -74,7 +74,7 @@ class PulledToStart(Addition):
 
 
 class _Starts(nn.Module):
-    """What parameters were at the start, by name; buffers, so that a cut run has them too."""
+    """Initial values of parameters by name, kept in buffers so that a resumed run has them too."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         super().__init__()
@@ -82,12 +82,12 @@ class _Starts(nn.Module):
             self.register_buffer(name.replace(".", "/"), parameter.detach().clone())
 
     def of(self, name: str) -> Tensor:
-        """Return one of them."""
+        """Return the initial value of the parameter with this name."""
         return self.get_buffer(name.replace(".", "/"))
 
     @torch.no_grad()
     def renew(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Take them anew."""
+        """Overwrite the initial values with the parameters' current values."""
         for name, start in self.named_buffers():
             start.copy_(parameters[name.replace("/", ".")])
 
@@ -99,13 +99,13 @@ def _starts(strategy: Composed) -> _Starts:
 
 
 def _from_source(strategy: Composed) -> dict[str, nn.Parameter]:
-    """Return the backbone's parameters that have a start, by name."""
+    """Return the backbone's parameters that come from the source, by name."""
     given = {id(p) for p in strategy.inherited()}
     return {n: p for n, p in strategy.backbone.named_parameters() if id(p) in given}
 
 
 def _undecayed(group: Group, names: dict[int, str]) -> list[Group]:
-    """Return a group's parameters of the backbone without weight decay, and its others with."""
+    """Split a group: parameters in `names` go without weight decay, the others are unchanged."""
     inside = tuple(p for p in group.parameters if id(p) in names)
     others = tuple(p for p in group.parameters if id(p) not in names)
     if not inside or not others:
@@ -121,7 +121,7 @@ def _combined(
     names: Sequence[str | None],
     gradients: list[list[Tensor]],
 ) -> list[Tensor]:
-    """Return the step's gradient with the pull's, once, however many objectives make the step."""
+    """Return a step's combined gradient plus the penalty's, added once for all objectives."""
     starts = strategy.scaffold["l2_sp"]
     assert isinstance(starts, _Starts)
     now = dict(strategy.backbone.named_parameters())

@@ -1,4 +1,4 @@
-"""Labels that are not quite certain."""
+"""Label smoothing."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from transfergrid.strategies.phases import Phase
 
 
 class SmoothedLabels(Addition):
-    """A share of each label's mass is spread over all classes (Szegedy et al. 2016, section 7).
+    """Spread a share of each label's mass over all classes (Szegedy et al. 2016, section 7).
 
-    It holds for every loss that is the task's; a validation part is scored without it.
+    It applies to every loss computed by the task; validation scores do not use it.
     """
 
     key = "label_smoothing"
 
     def prepare(self, strategy: Composed, value: float) -> None:
-        """Let the strategy's tasks smooth their labels.
+        """Replace the strategy's tasks, target and sources, by ones that smooth their labels.
 
         Raises:
-            ImpossibleError: labels are numbers.
+            ImpossibleError: the target's labels are numbers.
         """
         smoothed = strategy.task.smoothed(value)
         if smoothed is None:
@@ -28,5 +28,5 @@ class SmoothedLabels(Addition):
         strategy.source_tasks = tuple(task.smoothed(value) or task for task in tasks)
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
-        """Return the same phases."""
+        """Return the phases unchanged."""
         return phases

@@ -1,4 +1,4 @@
-"""Rates that fall from the head towards the input."""
+"""Layer-wise decay: learning rates that fall from the head towards the input."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from transfergrid.strategies.phases import Group, Objective, Phase
 
 
 class FallingRates(Addition):
-    """Each coarse block of the backbone learns at `decay` times the rate of the one behind it.
+    """Let each coarse block learn at a multiple of the rate of the next block towards the head.
 
-    The block next to the head has the factor once, as in `layerwise_lr` (Howard & Ruder 2018,
-    section 3.2); whatever factor a group has of its own is multiplied. What is no part of the
-    backbone keeps its rate.
+    The block next to the head is multiplied by the factor once, as in `layerwise_lr` (Howard &
+    Ruder 2018, section 3.2). A group's own factor is multiplied by it. Parameters outside the
+    backbone keep their rates.
     """
 
     key = "layer_decay"
 
     def prepare(self, strategy: Composed, value: float) -> None:
-        """Look whether there is a layer to do it with.
+        """Check that a layer of the backbone learns.
 
         Raises:
             ImpossibleError: no layer of the backbone learns.
@@ -31,7 +31,7 @@ class FallingRates(Addition):
             raise refusal(self.key, "no layer of the backbone learns")
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
-        """Return phases whose groups are divided by block."""
+        """Return the strategy's phases with its groups split by block."""
         named = dict(strategy.backbone.named_parameters())
         blocks = strategy.backbone.blocks("coarse")
         place = {id(named[n]): i for i, block in enumerate(blocks) for n in block.parameters}
@@ -53,7 +53,7 @@ class FallingRates(Addition):
 def _parts(
     group: Group, place: dict[int, int], factors: dict[int, float], names: list[str]
 ) -> Iterator[Group]:
-    """Yield a group's parameters by block, at their rates; those of no block come first."""
+    """Yield a group's parameters by block, with its factor; those in no block come first."""
     found: dict[int, list[nn.Parameter]] = {}
     for parameter in group.parameters:
         found.setdefault(place.get(id(parameter), -1), []).append(parameter)
@@ -69,7 +69,7 @@ def _parts(
 
 @dataclass(frozen=True)
 class _Product:
-    """A factor that changes, times one that does not."""
+    """A changing factor times a constant one."""
 
     changing: Callable[[], float]
     other: float

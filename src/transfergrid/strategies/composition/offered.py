@@ -1,4 +1,4 @@
-"""What any method of steps may be asked for beside its own, one key each."""
+"""The list of all additions that a gradient strategy can take, one constructor argument each."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ ADDITIONS: tuple[Addition, ...] = (
     AveragedWeights(),
     ProbedHead(),
 )
-"""In the order in which they are added."""
+"""In the order in which they are applied."""

@@ -1,4 +1,4 @@
-"""A head that fits the source's features before anything else is trained."""
+"""A head that is initialised as a logistic probe of the source's features."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from transfergrid.strategies.phases import Data, Phase
 
 
 class ProbedHead(Addition):
-    """The head begins as the logistic probe of the source's features, and not at random.
+    """Initialise the head as a logistic probe of the source's features, instead of at random.
 
-    The value is its C, scikit-learn's inverse strength of the penalty; it is solved to its optimum
-    and takes no step. It comes before the first phase in which the head
+    The value is the probe's C, scikit-learn's inverse strength of the penalty. The probe is solved
+    to its optimum and takes no step. It is fitted just before the first phase in which the head
     learns, on the features of that moment (Kumar et al. 2022, section 3.4, from the converged
     probe).
     """
@@ -36,10 +36,11 @@ class ProbedHead(Addition):
         return ""
 
     def prepare(self, strategy: Composed, value: float) -> None:
-        """Look whether there is something to probe.
+        """Check that the head can be a logistic probe.
 
         Raises:
-            ImpossibleError: there are no classes, or no head on the source's features as they are.
+            ImpossibleError: labels are numbers; or the head does not learn, or is no linear layer
+                on the plain features.
         """
         if strategy.task.kind != CLASSES:
             raise refusal(self.key, "it is for classes, and labels here are numbers")
@@ -53,7 +54,7 @@ class ProbedHead(Addition):
             raise refusal(self.key, "the head is on something else than the source's features")
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
-        """Return the phases with the probe before the first that trains the head."""
+        """Return the phases with the probe before the first phase that trains the head."""
         head = {id(p) for p in strategy.head.parameters()}
         trains = [
             phase.counts == "steps"
@@ -66,7 +67,7 @@ class ProbedHead(Addition):
 
 
 def _is_on_features(strategy: Composed) -> bool:
-    """Return whether the head's outputs of features are what is predicted, tried on an example."""
+    """Return whether `predict` equals the head on the features, tried on one example."""
     assert isinstance(strategy, nn.Module)
     example = strategy.backbone.example()
     inputs = torch.rand_like(example) if isinstance(example, Tensor) else example

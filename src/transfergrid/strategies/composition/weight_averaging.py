@@ -1,4 +1,4 @@
-"""The mean of the weights along the way instead of the last ones."""
+"""Weight averaging: the mean of the weights over the last steps instead of the final weights."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from transfergrid.strategies.weight_space.running_mean import RunningMean
 
 
 class AveragedWeights(Addition):
-    """The mean of all that learns after each of the last steps of the last phase with steps.
+    """Average the learning parameters over the last steps of the last phase that takes steps.
 
-    As `strategy=weight_averaging` has it (Izmailov et al. 2018, algorithm 1), but at the strategy's
-    own schedule: one that falls to nothing leaves little to average, and `constant` suits it.
-    BatchNorm's statistics are taken anew where the phase reads labelled examples, else averaged.
+    It works as `strategy=weight_averaging` (Izmailov et al. 2018, algorithm 1), but with the
+    strategy's own schedule: if the rate falls to 0 there is little to average; `constant` suits it.
+    BatchNorm's statistics are recomputed where the phase reads labelled examples, else averaged.
     """
 
     key = "weight_averaging"
 
     def prepare(self, strategy: Composed, value: float) -> None:
-        """Make the place of the mean."""
+        """Make the module that keeps the running mean."""
         own = partial(_averaged, strategy)
         strategy.scaffold["weight_averaging"] = RunningMean(own, value)
 
     def phases(self, strategy: Composed, value: float, phases: list[Phase]) -> list[Phase]:
-        """Return phases of which the last one with steps ends in the mean."""
+        """Return the phases; after the last one that takes steps the mean replaces the weights."""
         last = max(i for i, p in enumerate(phases) if p.objectives and p.counts == "steps")
         mean, phase = _mean_of(strategy), phases[last]
         predicts = partial(_said_by_mean, mean, phase.predicts or strategy.predict)
-        alike = [  # judged by one function, for where that changes a run begins anew: no mean yet
+        alike = [  # the same `predicts`, because a change of it would restore the best step so far
             replace(p, predicts=predicts)
             if p.counts == "steps" and p.predicts == phase.predicts
             else p
@@ -61,7 +61,7 @@ def _averaged(strategy: Composed) -> list[Tensor]:
 
 
 def _norms(strategy: Composed, moving: list[nn.Parameter]) -> list[_BatchNorm]:
-    """Return the layers whose statistics move, of the backbone and of what learns beside it."""
+    """Return the BatchNorm layers, in all of the strategy, whose running statistics move."""
     assert isinstance(strategy, nn.Module)
     return norms_of(strategy, moving)
 

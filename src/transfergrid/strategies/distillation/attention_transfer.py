@@ -1,4 +1,4 @@
-"""A student that learns to look where its teacher looks."""
+"""A student whose layers learn to be active where its teacher's layers are."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ Form = Literal["mean_of_squares", "norm"]
 
 
 def attention(maps: Tensor) -> Tensor:
-    """Return where maps (n, channels, height, width) are large, of length 1: (n, places).
+    """Return the attention maps of feature maps (n, channels, height, width): (n, places).
 
-    The mean of the channels' squares, Zagoruyko and Komodakis 2017, section 3.1.
+    They are the mean over channels of squares, scaled to length 1 (Zagoruyko and Komodakis 2017,
+    section 3.1).
     """
     return nn.functional.normalize(maps.square().mean(1).flatten(1), dim=1)
 
 
 def attention_loss(student: Tensor, teacher: Tensor, real: Tensor | None, form: Form) -> Tensor:
-    """Compare attention, (n, places) each of length 1.
+    """Return how far two attention maps are apart, both (n, places) with rows of length 1.
 
     Args:
-        student: the student's.
-        teacher: the teacher's.
-        real: which places there are, (n, places); None: all.
-        form: "mean_of_squares" over places and batch, as the paper's code; "norm": the length of
-            the difference, as its equation 2, the mean over the batch.
+        student: the student's map.
+        teacher: the teacher's map.
+        real: mask of the places that are no padding, (n, places); None: all.
+        form: "mean_of_squares", over places and batch, as in the paper's code; "norm", the norm of
+            the difference, averaged over the batch, as in its equation 2.
     """
     apart = student - teacher
     if form == "norm":
@@ -61,18 +62,18 @@ def attention_loss(student: Tensor, teacher: Tensor, real: Tensor | None, form: 
 class AttentionTransfer(Student):
     """Where the student's layers are large learns to be where the teacher's are.
 
-    A map of attention is the mean of a layer's squares over its channels, brought to length 1.
-    Layers are what comes out of coarse blocks, of any two architectures, paired by their depth;
-    those of one place are left out. Maps of unlike sizes are brought to the smaller one by means
-    before. Of transformers it is attention over tokens, for an image those of its patches: not the
-    weights by which tokens attend. A student that reads other tokens of a text is refused.
+    An attention map is the mean of a layer's squares over its channels, scaled to length 1. Layers
+    are the outputs of coarse blocks, of any two architectures, paired by depth; layers with a
+    single place are left out. If two maps differ in size, both are first averaged to the smaller
+    size. For transformers it is a map over tokens, for an image over those of its patches; it is
+    not the weights by which tokens attend. A student that reads other tokens of a text is refused.
 
     Formula:
         CE + w sum_j mean((q_j - q'_j)^2), q = Q / |Q|, Q = mean_c of squares; j: pairs of layers.
 
     Try it:
-        For images, with a student of the source's kind, shallower or thinner. It has nothing to
-        learn besides the head.
+        For images, with a student of the source's kind, shallower or narrower. It adds nothing that
+        learns.
 
     Cost:
         Training: as distillation. Prediction: the student alone.
@@ -85,14 +86,15 @@ class AttentionTransfer(Student):
         teacher: the strategy that adapts the source into the teacher.
         student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
-        form: mean_of_squares, as the paper's code; norm, as its equation, with a weight near 0.05.
-        teacher_layers: numbers of coarse blocks from 1 at the input, or their names; null: all of
-            the network that has fewer, and the other's at the same depth.
-        student_layers: likewise, as many.
-        shared: of every strategy, for the student.
+        form: `mean_of_squares`, as in the paper's code, or `norm`, as in its equation, with a
+            weight near 0.05.
+        teacher_layers: coarse blocks, by number from 1 at the input or by name; null: all layers of
+            the network that has fewer, and the other's layers at the same depth.
+        student_layers: the student's layers, as many.
+        shared: arguments of every strategy, for the student.
 
     Raises:
-        BadInputError: there are not as many layers of the one as of the other.
+        BadInputError: the two lists of layers differ in length.
         ImpossibleError: no two layers can be compared.
     """
 
@@ -137,7 +139,7 @@ class AttentionTransfer(Student):
             )
 
     def _paired(self, theirs: int, own: int) -> list[tuple[int, int]]:
-        """Return pairs of layers, from 0, given how many there are of teacher and student."""
+        """Return pairs of layer indices, from 0, given how many layers teacher and student have."""
         if self.teacher_layers is None and self.student_layers is None:
             few = min(theirs, own)
             return [(i * theirs // few - 1, i * own // few - 1) for i in range(1, few + 1)]

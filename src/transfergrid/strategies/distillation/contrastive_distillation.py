@@ -1,4 +1,4 @@
-"""A student whose embedding of an example is told from its teacher's of all other classes."""
+"""A student that learns embeddings near its teacher's, by contrast with those of other classes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TINY = 1e-12
 def nce_loss(scores: Tensor, positive: Tensor, among: Tensor) -> Tensor:
     """Return the noise-contrastive loss of one side (Tian et al. 2020, section 3.2).
 
-    -log(p / (p + m/n)) - sum over negatives q of log((m/n) / (q + m/n)), the mean over the batch,
-    with m negatives out of n examples.
+    It is -log(p / (p + m/n)) - sum over negatives q of log((m/n) / (q + m/n)), averaged over the
+    batch, with m negatives out of n examples.
 
     Args:
-        scores: normalised, of each example in memory, (batch, n).
-        positive: which of them is the same example, (batch,).
-        among: which are negatives, (batch, n) bool.
+        scores: normalised scores of each example in memory, (batch, n).
+        positive: index in memory of the same example, (batch,).
+        among: mask of the negatives, (batch, n) bool.
     """
     noise = (among.sum(1, keepdim=True).to(scores) / scores.shape[1]).clamp(min=TINY)
     own = scores.gather(1, positive[:, None])
@@ -43,24 +43,24 @@ def nce_loss(scores: Tensor, positive: Tensor, among: Tensor) -> Tensor:
 
 
 class Memory(nn.Module):
-    """What student and teacher embedded of each training example when it was last met.
+    """A memory bank of the student's and the teacher's embeddings of each training example.
 
     Args:
-        examples: how many there are.
+        examples: number of training examples.
         dim: width of the embeddings.
-        momentum: share of what is remembered that stays when an example is met.
+        momentum: share of the stored embedding that stays when an example is seen again.
     """
 
     embeddings: Tensor
-    """(2, examples, dim), the student's and the teacher's."""
+    """(2, examples, dim), of the student and of the teacher."""
     normaliser: Tensor
-    """Z of each side, (2,): set by the first batch; 0 before."""
+    """Z of each side, (2,): set by the first step, 0 before."""
     classes: Tensor
-    """Of each example, (examples,)."""
+    """The class of each example, (examples,)."""
 
     def __init__(self, examples: int, dim: int, momentum: float) -> None:
         super().__init__()
-        far, self.momentum = math.sqrt(3 / dim), momentum  # about of length 1
+        far, self.momentum = math.sqrt(3 / dim), momentum  # length about 1
         drawn = torch.empty(2, examples, dim).uniform_(-far, far)
         self.register_buffer("embeddings", drawn)
         self.register_buffer("normaliser", torch.zeros(2))
@@ -68,9 +68,9 @@ class Memory(nn.Module):
         self.met: list[tuple[Tensor, Tensor, Tensor]] = []  # in this step
 
     def negatives(self, rows: Tensor, most: int) -> Tensor:
-        """Return which examples are of other classes than these, (batch, examples) bool.
+        """Return the mask of examples of other classes than these, (batch, examples) bool.
 
-        Of more than `most` so many are drawn; of fewer none is taken twice.
+        If there are more than `most`, that many are drawn, without replacement.
         """
         others = self.classes[rows][:, None] != self.classes[None]
         if others.shape[1] <= most:
@@ -81,13 +81,14 @@ class Memory(nn.Module):
     def scores(self, rows: Tensor, anchors: Tensor, among: Tensor, temperature: float) -> Tensor:
         """Return exp(similarity / temperature) / Z, (2, batch, examples).
 
-        Each side's embeddings are held against the other's memory. Z is the number of examples
-        times the mean over the first batch and its negatives, and stays that.
+        Each side's embeddings are compared with the other side's memory. Z is the number of
+        examples times the mean over the first step's positives and negatives, and is constant
+        afterwards.
 
         Args:
-            rows: of the batch, (batch,).
-            anchors: its embeddings by student and teacher, (2, batch, dim).
-            among: its negatives, (batch, examples).
+            rows: indices of the batch's examples, (batch,).
+            anchors: embeddings of the batch by student and teacher, (2, batch, dim).
+            among: mask of the negatives, (batch, examples).
             temperature: of the similarities.
         """
         found = (anchors @ self.embeddings.flip(0).transpose(1, 2) / temperature).exp()
@@ -98,7 +99,7 @@ class Memory(nn.Module):
         return found / z[:, None, None]
 
     def note(self) -> None:
-        """Move what is remembered of this step's examples towards their embeddings."""
+        """Move the stored embeddings of this step's examples towards the new ones."""
         for rows, anchors, _ in self.met:
             moved = self.momentum * self.embeddings[:, rows] + (1 - self.momentum) * anchors
             self.embeddings[:, rows] = nn.functional.normalize(moved, dim=2)
@@ -109,18 +110,19 @@ class Memory(nn.Module):
 class ContrastiveDistillation(Student):
     """The student's embedding of an example learns to be near its teacher's, far from others'.
 
-    Both sides are projected by a linear layer each, to length 1, and held against a memory of the
-    other side: the same example is the positive, all of other classes are negatives, or as many as
-    are asked for, drawn anew for each. Where there are fewer, each is taken once; the paper, whose
-    data have more, would take them again and again. The projections and the memory only train.
+    A linear layer for each side projects embeddings, which are scaled to length 1 and compared with
+    a memory bank of the other side. The same example is the positive; the negatives are all
+    examples of other classes, or `negatives` of them, drawn again for each example. Where there are
+    fewer, each is used once; the paper, whose data have more, would repeat them. The projections
+    and the memory are used in training only.
 
     Formula:
         CE + w (NCE(student, memory of the teacher) + NCE(teacher, memory of the student)),
         NCE = -log(p / (p + m/n)) - sum_q log((m/n) / (q + m/n)), scores exp(u.v / T) / Z.
 
     Try it:
-        For a student of quite another architecture, with many examples: what is learned is the
-        whole shape of the teacher's space.
+        For a student of a quite different architecture, with many examples: it learns the whole
+        structure of the teacher's embedding space.
 
     Cost:
         Training: as distillation, and memory for two embeddings of every example. Prediction: the
@@ -134,11 +136,11 @@ class ContrastiveDistillation(Student):
         teacher: the strategy that adapts the source into the teacher.
         student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
-        negatives: at most, for each example.
+        negatives: most negatives for each example.
         temperature: T.
-        momentum: share of what is remembered that stays when an example is met.
+        momentum: share of a stored embedding that stays when its example is seen again.
         dim: width of the projections.
-        shared: of every strategy, for the student.
+        shared: arguments of every strategy, for the student.
     """
 
     space: ClassVar[Space] = {
@@ -175,7 +177,7 @@ class ContrastiveDistillation(Student):
 
     @property
     def memory(self) -> Memory:
-        """What both sides embedded of each example."""
+        """The memory bank of both sides."""
         own = self.scaffold["memory"]
         assert isinstance(own, Memory)
         return own
@@ -186,13 +188,13 @@ class ContrastiveDistillation(Student):
         return [*before, replace(distil, before=self.note_classes, after=self.note_embeddings)]
 
     def note_classes(self, data: Data) -> None:
-        """Remember which examples are of one class; of numbers, of one value."""
+        """Store the examples' classes; for numbers, equal values are one class."""
         assert data.target is not None
         _, classes = torch.unique(data.target.labels, dim=0, return_inverse=True)
         self.memory.classes.copy_(classes)
 
     def note_embeddings(self, step: int, steps: int) -> None:
-        """Remember what was embedded in a step."""
+        """Store the embeddings of a step."""
         self.memory.note()
 
     @override

@@ -1,4 +1,4 @@
-"""A student that learns from labels and from a teacher which knows the source."""
+"""A student that learns from labels and from a teacher, which is the adapted source."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from transfergrid.strategies.distillation.teacher import Student
 def distillation_loss(
     student: Tensor, teacher: Tensor, hard: Tensor, temperature: float, weight: float
 ) -> Tensor:
-    """(1 - a) CE + a T^2 KL(teacher || student), batch means (Hinton et al. 2015, section 2).
+    """Return (1 - a) CE + a T^2 KL(teacher || student) (Hinton et al. 2015, section 2).
 
-    T^2 keeps the size of the soft gradient nearly independent of the temperature.
+    Both terms are means over the batch. T^2 keeps the scale of the soft term's gradient nearly
+    independent of the temperature.
 
     Args:
         student: logits, (batch, classes).
@@ -50,12 +51,12 @@ class Distillation(Student):
         over classes, the mean over the batch.
 
     Try it:
-        When the model that is used must be smaller than the source, or of another architecture.
-        It rarely beats the teacher itself.
+        When the deployed model must be smaller than the source, or of another architecture. It
+        rarely beats the teacher itself.
 
     Cost:
-        Training: a fine-tuning of the source, then the student's steps with a forward pass of the
-        teacher in each. Prediction: the student alone.
+        Training: fine-tuning of the source, then the student's steps, each with a forward pass of
+        the teacher. Prediction: the student alone.
 
     Source:
         Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network,
@@ -64,12 +65,12 @@ class Distillation(Student):
     Args:
         teacher: the strategy that adapts the source into the teacher.
         student: architecture of the student; null takes the source's.
-        temperature: softens teacher and student.
-        weight: share of the teacher's term, from 0 to 1.
-        shared: of every strategy, for the student.
+        temperature: T, softens teacher and student.
+        weight: a, the share of the teacher's term, from 0 to 1.
+        shared: arguments of every strategy, for the student.
 
     Raises:
-        BadInputError: temperature, weight or teacher make no sense.
+        BadInputError: temperature or weight is out of range, or the teacher is not allowed.
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True, tasks=("classification",))

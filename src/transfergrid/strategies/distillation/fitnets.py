@@ -1,4 +1,4 @@
-"""A student whose middle layer learns to be that of its teacher."""
+"""A student whose middle layer learns to match its teacher's."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from transfergrid.strategies.distillation.teacher import Student
 
 
 def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the mean of squares over all elements of two layers, (n, ...), of one shape.
+    """Return the mean squared difference of two layers, (n, ...), over all elements.
 
-    Half the squared distance of Romero et al. 2015, equation 3, is n d / 2 times that.
+    Romero et al. 2015, equation 3, has half the squared distance, n d / 2 times as much for n
+    examples with d elements each.
     """
     return nn.functional.mse_loss(student, teacher)
 
@@ -38,18 +39,18 @@ def hint_loss(student: Tensor, teacher: Tensor) -> Tensor:
 class Fitnets(Student):
     """A layer of the student, through a regressor, learns to be a layer of the teacher.
 
-    Layers are what comes out of coarse blocks, of any two architectures. Maps of unlike sizes are
-    brought to the smaller one by means; a transformer's tokens of an image are the grid of its
-    patches. Texts are compared token by token, and where the student's tokenizer or its max_length
-    is another by the mean over each text's tokens. The regressor, a convolution of 1 by 1, only
-    trains. Labels and hint are learned from at once; the paper does one after the other.
+    Layers are the outputs of coarse blocks, of any two architectures. If two maps differ in size,
+    both are averaged to the smaller size; a transformer's tokens of an image form the grid of its
+    patches. Texts are compared token by token; if the student's tokenizer or max_length differs, by
+    the mean over each text's tokens. The regressor, a 1 by 1 convolution, is used in training only.
+    Labels and hint are learned at the same time; the paper learns one after the other.
 
     Formula:
         CE + w mean((t - r(s))^2), over all elements of the layer and the batch; r is learned.
 
     Try it:
-        For a student that is deeper or thinner than the source, where logits alone teach little:
-        few classes, few labels.
+        For a student that is deeper or narrower than the source, where logits alone teach little:
+        with few classes or few labels.
 
     Cost:
         Training: as distillation. Prediction: the student alone.
@@ -62,9 +63,9 @@ class Fitnets(Student):
         teacher: the strategy that adapts the source into the teacher.
         student: architecture of the student; null takes the source's.
         weight: w; at 0 it is training from scratch.
-        teacher_layer: number of a coarse block from 1 at the input, or its name; null: the middle.
-        student_layer: likewise.
-        shared: of every strategy, for the student.
+        teacher_layer: a coarse block, by number from 1 at the input or by name; null: the middle.
+        student_layer: likewise, of the student.
+        shared: arguments of every strategy, for the student.
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True, layers="some")
@@ -121,7 +122,7 @@ class Fitnets(Student):
         return hard + self.weight * hint_loss(own, theirs)
 
     def _compared(self, maps: Tensor, inputs: Inputs) -> Tensor:
-        """Return a layer (n, channels, height, width) as it is compared: of a text, its tokens."""
+        """Return a layer (n, channels, height, width) as it is compared: for texts, by tokens."""
         if not isinstance(inputs, dict):
             return resized(maps, self.shape[1:])
         real = inputs["attention_mask"]

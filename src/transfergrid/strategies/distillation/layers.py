@@ -1,9 +1,9 @@
-"""What lies between the blocks of two networks, in a form in which it can be compared.
+"""The layers of two networks, in a form in which they can be compared.
 
-A layer is what comes out of a coarse block of a backbone. It is brought to maps (batch, channels,
-height, width): those of convolutions as they are; a transformer's tokens of an image as the grid of
-its patches, the tokens before them left out; tokens of a text side by side, (batch, width, tokens,
-1), zero where there is none; and vectors as maps of one place.
+A layer is the output of a coarse block of a backbone, brought to maps (batch, channels, height,
+width). Those of convolutions stay as they are. A transformer's tokens of an image become the grid
+of its patches, without the tokens before them. Tokens of a text become (batch, width, tokens, 1),
+zero at padding. Vectors become maps with one place.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LayerName = int | str
 
 
 def count_of(backbone: Backbone) -> int:
-    """Return how many layers a backbone has: the last block's makes the embeddings, and is none.
+    """Return the number of layers of a backbone; the last block's output, the embeddings, is none.
 
     Raises:
-        ImpossibleError: there is none.
+        ImpossibleError: the backbone has no layer.
     """
     count = len(backbone.blocks("coarse")) - 1
     if count < 1:
@@ -38,9 +38,9 @@ def number_of(backbone: Backbone, told: LayerName, key: str) -> int:
     """Return the number of a layer.
 
     Args:
-        backbone: of which.
-        told: its number or name.
-        key: by which it was asked for, for messages.
+        backbone: the backbone that has the layer.
+        told: the layer's number or name.
+        key: the argument that it was given as, for messages.
 
     Raises:
         BadInputError: there is no such layer.
@@ -62,22 +62,25 @@ def layers_of(backbone: Backbone, inputs: Inputs) -> tuple[list[Tensor], Tensor]
 
 
 def shapes_of(backbone: Backbone) -> list[tuple[int, int, int]]:
-    """Return channels, height and width of each layer, as measured; of texts the tokens vary."""
+    """Return channels, height and width of each layer, measured on an example input.
+
+    For texts the height is a number of tokens, which varies between inputs.
+    """
     with evaluating(backbone), torch.no_grad():
         layers, _ = layers_of(backbone, backbone.example())
     return [(part.shape[1], part.shape[2], part.shape[3]) for part in layers]
 
 
 def as_map(layer: Tensor, inputs: Inputs, axis: int | None = None) -> Tensor:
-    """Return what comes out of a block as maps (batch, channels, height, width).
+    """Return the output of a block as maps (batch, channels, height, width).
 
     Args:
-        layer: what comes out.
-        inputs: of the network.
-        axis: that holds channels; None: the one that the layer's shape tells.
+        layer: the block's output.
+        inputs: inputs of the network.
+        axis: the channel axis; None: inferred from the layer's shape.
 
     Raises:
-        ImpossibleError: it is of no form that is known.
+        ImpossibleError: the output has no known form.
     """
     if layer.ndim == 2:
         return layer[:, :, None, None]
@@ -95,8 +98,8 @@ def _grid(tokens: Tensor, aspect: float) -> Tensor:
     """Return the last tokens (batch, tokens, width) as the grid of an image's patches.
 
     Args:
-        tokens: those of patches row by row, after others such as a class token.
-        aspect: of the image, height over width.
+        tokens: patch tokens row by row, after other tokens such as a class token.
+        aspect: height over width of the image.
     """
     high = max(1, math.isqrt(int(tokens.shape[1] * aspect)))
     wide = min(max(1, round(high / aspect)), tokens.shape[1] // high)
@@ -105,7 +108,7 @@ def _grid(tokens: Tensor, aspect: float) -> Tensor:
 
 
 def resized(found: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return maps (batch, channels, *size): means of what lies in each place."""
+    """Return maps averaged to another size, (batch, channels, *size)."""
     return found if found.shape[2:] == size else nn.functional.adaptive_avg_pool2d(found, size)
 
 

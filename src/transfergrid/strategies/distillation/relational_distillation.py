@@ -1,4 +1,4 @@
-"""A student whose examples lie to each other as its teacher's do."""
+"""A student that learns the distances and angles between examples in its teacher's space."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TINY = 1e-12
 
 
 def distances(embeddings: Tensor) -> Tensor:
-    """Return the distances between all pairs of embeddings (n, dim) over their mean, (n, n).
+    """Return the distances between all pairs of embeddings (n, dim), divided by their mean, (n, n).
 
-    The mean is that of all pairs of two, those that fall together among them.
+    The mean is over all pairs of different examples, including those at distance 0.
     """
     squares = (embeddings[:, None] - embeddings[None]).square().sum(2)
     found = squares.clamp(min=TINY).sqrt() * (squares > TINY)
@@ -32,9 +32,9 @@ def distances(embeddings: Tensor) -> Tensor:
 
 
 def angles(embeddings: Tensor) -> Tensor:
-    """Return the cosines of the angles at each example between each two others, (n, n, n).
+    """Return the cosines of the angles of all triplets of embeddings (n, dim), (n, n, n).
 
-    The first place is the example at which the angle is.
+    The first index is the example at the vertex of the angle.
     """
     ways = embeddings[None] - embeddings[:, None]
     squares = ways.square().sum(2, keepdim=True)
@@ -45,7 +45,7 @@ def angles(embeddings: Tensor) -> Tensor:
 def relational_losses(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Return Huber losses of distances and of angles (Park et al. 2019, section 3.2).
 
-    They are means over all n^2 pairs and n^3 triplets, those of an example with itself among them,
+    They are means over all n^2 pairs and n^3 triplets, including those of an example with itself,
     as in the authors' code.
 
     Args:
@@ -59,19 +59,19 @@ def relational_losses(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]
 class RelationalDistillation(Student):
     """Distances and angles between a batch's examples learn to be those in the teacher's space.
 
-    Embeddings are compared by their relations alone, so they may be of any two widths.
+    Embeddings are compared by these relations alone, so their widths may differ.
 
     Formula:
         CE + d Huber(|x_i - x_j| / mean) + a Huber(cos of the angles at each x_j), over all pairs
         and all triplets of a batch.
 
     Try it:
-        For a student of quite another architecture, where neighbours matter: many classes, few
+        For a student of a quite different architecture, where neighbours matter: many classes, few
         examples of each.
 
     Cost:
-        Training: as distillation, and memory for n^2 (width of the embeddings) and n^3 numbers of 4
-        bytes, each a few times, of a batch of n. Prediction: the student alone.
+        Training: as distillation, and memory for n^2 times the width of the embeddings and for n^3
+        numbers of 4 bytes, each a few times, for a batch of n. Prediction: the student alone.
 
     Source:
         Park et al. 2019, Relational Knowledge Distillation, arXiv 1904.05068, section 3.2;
@@ -82,7 +82,7 @@ class RelationalDistillation(Student):
         student: architecture of the student; null takes the source's.
         distance: d, weight of the distances.
         angle: a, weight of the angles; with both at 0 it is training from scratch.
-        shared: of every strategy, for the student.
+        shared: arguments of every strategy, for the student.
     """
 
     space: ClassVar[Space] = {
@@ -93,7 +93,7 @@ class RelationalDistillation(Student):
     transfers: ClassVar[Transferred] = "relations"
     also_called = ("rkd", "relational_knowledge_distillation")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")
-    version = 2  # 1 left pairs that fall together out of the mean distance
+    version = 2  # 1 left pairs at distance 0 out of the mean distance
     reads_layers: ClassVar[bool] = True
 
     def __init__(

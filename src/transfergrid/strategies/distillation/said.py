@@ -1,4 +1,4 @@
-"""A memory of what a network that stands still says of examples."""
+"""A cache of a frozen network's outputs for each example."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from transfergrid.data.views import take
 from transfergrid.records.training import Training
 
 MOST_BYTES = 256 * 2**20
-"""What is said is remembered up to this size."""
+"""Outputs are cached up to this size."""
 
 
 class Said(nn.Module):
-    """What a network that stands still says of examples, asked of each once.
+    """A cache of a frozen network's outputs, computed once for each example or view.
 
     Args:
-        places: examples, or views of them, (n); 0: nothing is kept.
-        shape: of what is said of each.
+        places: number of examples, or of their views; 0: nothing is cached.
+        shape: shape of one example's output.
     """
 
     outputs: Tensor
@@ -34,11 +34,11 @@ class Said(nn.Module):
         self.register_buffer("known", torch.zeros(places, dtype=torch.bool))
 
     def of(self, places: Tensor, say: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return what is said at these places, (batch, *shape).
+        """Return the outputs at these places, (batch, *shape); compute the missing ones.
 
         Args:
-            places: numbers of them, (batch,).
-            say: says it of some of them, given where in the batch these are.
+            places: indices in the cache, (batch,).
+            say: computes the outputs for some of the batch, given their positions in it.
         """
         new = (~self.known[places]).nonzero()[:, 0]
         if len(new):
@@ -48,10 +48,10 @@ class Said(nn.Module):
 
 
 def memory(plan: Training, examples: int, shape: Sequence[int] | None) -> Said:
-    """Return one of all examples, seen in all ways; of none where each time is a fresh view.
+    """Return a cache for all views of all examples.
 
-    Of none too where what is said is too large to remember, or, its shape being None, not always of
-    one shape.
+    It caches nothing where each step augments afresh, where the outputs are larger than
+    `MOST_BYTES`, or where they have no fixed shape (`shape` is None).
     """
     views = 1 if plan.augmentation == "none" else plan.views or 0
     places = examples * views if shape is not None else 0
@@ -62,14 +62,14 @@ def memory(plan: Training, examples: int, shape: Sequence[int] | None) -> Said:
 def heard(
     said: nn.Module, plan: Training, seen: Labelled, inputs: Inputs, say: Callable[[Inputs], Tensor]
 ) -> Tensor:
-    """Return what is said of a batch, (batch, *shape), from memory if it can be.
+    """Return the network's outputs for a batch, (batch, *shape), from the cache if possible.
 
     Args:
-        said: the memory that was made for this plan.
-        plan: what all arms share.
+        said: the cache that was made for this plan.
+        plan: the training config that all arms share.
         seen: the batch.
-        inputs: the same examples as whoever speaks takes them.
-        say: says it of some inputs.
+        inputs: the same examples, preprocessed for this network.
+        say: computes the outputs for some inputs.
     """
     assert isinstance(said, Said)
     if seen.rows is None or not len(said.known):

@@ -1,4 +1,4 @@
-"""Fine-tuning once more, with what the first fine-tuning says beside the labels."""
+"""Fine-tuning again, on the labels and on the outputs of the first fine-tuning."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ Generations = Annotated[int, Interval(ge=1, le=10)]
 class SelfDistillation(Taught):
     """The source is fine-tuned, and fine-tuned anew with the first one as its teacher.
 
-    Each generation starts from the source's weights again, and from the same new head, never from
-    its teacher; the last one predicts, whichever was best.
+    Each generation starts again from the source's weights and the same new head, never from its
+    teacher. The last one predicts, even if an earlier one was better.
 
     Formula:
         (1 - a) CE(net, labels) + a T^2 KL(net of the generation before || net).
 
     Try it:
-        Where fine-tuning overfits to few labels and the model may not grow: what the teacher says
-        of all classes smooths the labels. It cannot add what the source does not know.
+        Where fine-tuning overfits to few labels and the model may not grow: the teacher's
+        probabilities of all classes smooth the labels. It cannot add what the source does not know.
 
     Cost:
-        Training: one fine-tuning for each generation and one more, each with a forward pass of its
-        teacher in a step; memory for a network more a generation. Prediction: as fine-tuning.
+        Training: one fine-tuning for the first teacher and one for each generation, with a forward
+        pass of its teacher in each step; memory for one more network for each generation.
+        Prediction: as fine-tuning.
 
     Source:
         Furlanello et al. 2018, Born-Again Neural Networks, arXiv 1805.04770, section 3; starting
-        again from the source in the place of random weights is ours.
+        again from the source, not from random weights, is ours.
 
     Args:
         teacher: the strategy that makes the first teacher.
-        weight: share of the teacher's term; at 0 it is full fine-tuning.
-        temperature: softens teacher and student; the paper has none.
-        generations: students that follow each other, each the next one's teacher.
-        shared: of every strategy, for all students.
+        weight: a, the share of the teacher's term; at 0 it is full fine-tuning.
+        temperature: T, softens teacher and student; the paper has none.
+        generations: number of successive students, each the teacher of the next.
+        shared: arguments of every strategy, for all students.
     """
 
     needs: ClassVar[Needs] = Needs(tasks=("classification",))

@@ -1,4 +1,4 @@
-"""What strategies share in which a student learns from labels and from a teacher."""
+"""The base classes of strategies in which a student learns from labels and from a teacher."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from transfergrid.strategies.teaching import teaching
 
 
 class Taught(Strategy):
-    """Learns from labels and from a teacher, which another strategy makes of the same block first.
+    """Learns from labels and from a teacher, which another strategy trains first, in the same cell.
 
-    The teacher's steps are counted apart. Where inputs are met again, not augmented or of k views,
-    it is asked of each once.
+    The teacher's steps are counted separately. Where inputs are seen again (not augmented, or in k
+    views), its outputs are computed once for each and cached.
 
     Args:
-        teacher: the strategy that makes the teacher.
-        shared: of `Strategy`, for who learns from it.
+        teacher: the strategy that trains the teacher.
+        shared: arguments of `Strategy`, for the network that learns from it.
 
     Raises:
         BadInputError: the teacher's strategy needs more than the source's weights and labels, or
-            adapts something else than the layers that are learned from.
-        ImpossibleError: the teacher's strategy is not for targets of this kind.
+            adapts something other than the layers that the student learns from.
+        ImpossibleError: the teacher's strategy does not support the target's kind of task.
     """
 
     baselines: ClassVar[Baselines] = Baselines(exploratory=["full_finetuning"])
     learns_beside: ClassVar[tuple[str, ...]] = ()
-    """Names of modules in the scaffold that learn with the network."""
+    """Names of scaffold modules that learn together with the network."""
     reads_layers: ClassVar[bool] = False
-    """Whether the teacher is asked for its backbone's features or layers, not for predictions."""
+    """Whether the student learns from the teacher's features or layers, not its predictions."""
 
     def __init__(self, teacher: Strategy, **shared: Any) -> None:
         super().__init__(**shared)
@@ -56,25 +56,25 @@ class Taught(Strategy):
 
     @property
     def teacher(self) -> Strategy:
-        """The strategy that makes the teacher, then the teacher itself."""
+        """The teacher's strategy; once attached, it is the teacher."""
         return self._teacher[0]
 
     # What a subclass overrides -----------------------------------------------------------------
 
     @abstractmethod
     def network_to_teach(self, sizes: Sizes) -> Backbone | None:
-        """Return what becomes the teacher; None where a trained strategy is made again."""
+        """Return the network that becomes the teacher; None if a trained strategy is rebuilt."""
 
     @abstractmethod
     def loss_by(self, seen: Labelled, theirs: Tensor) -> Tensor:
-        """Return what a step minimises, given what the teacher says of the same examples."""
+        """Return the loss of a step, given the teacher's outputs for the same examples."""
 
     def say(self, inputs: Inputs) -> Tensor:
-        """Return what the teacher is asked for, (batch, *shape_said)."""
+        """Return the teacher's outputs to learn from, (batch, *shape_said)."""
         return self.teacher.predict(inputs)
 
     def shape_said(self) -> Sequence[int] | None:
-        """Return the shape of what it says of one example; None where that is not always one."""
+        """Return the shape of `say` for one example; None if it varies."""
         return (self.task.outputs,)
 
     # What is the same for all ------------------------------------------------------------------
@@ -101,7 +101,7 @@ class Taught(Strategy):
             )
 
     def _check_layers(self) -> None:
-        """Raise BadInputError where a teacher learns beside a backbone that stands still."""
+        """Raise BadInputError if the teacher trains more than its head, but not its backbone."""
         learning, backbone = own_learners(self.teacher), self.teacher.backbone
         layers, head = ({id(p) for p in m.parameters()} for m in (backbone, self.teacher.head))
         if learning - head and not learning & layers:
@@ -112,7 +112,7 @@ class Taught(Strategy):
             )
 
     def build_beside(self, sizes: Sizes) -> None:
-        """Make what only trains, into the scaffold; the teacher is there."""
+        """Add to the scaffold what is used in training only; the teacher is attached already."""
 
     @override
     def start_again(self) -> None:
@@ -142,12 +142,12 @@ class Taught(Strategy):
         return self.loss_by(seen, theirs)
 
     def heard(self, seen: Labelled) -> Tensor:
-        """Return what the teacher says of a batch, (batch, *shape_said), from memory if it can."""
+        """Return the teacher's outputs for a batch, (batch, *shape_said), cached if possible."""
         return heard(self.said, self.training_plan, seen, seen.for_teacher, self.say)
 
     @property
     def said(self) -> Said:
-        """What the teacher has said so far."""
+        """The cache of the teacher's outputs."""
         own = self.scaffold["said"]
         assert isinstance(own, Said)
         return own
@@ -156,12 +156,12 @@ class Taught(Strategy):
 class Student(Taught):
     """A student with random weights, of any architecture; the teacher is the adapted source.
 
-    Both see the same augmented examples, each by its own preprocessing.
+    Both see the same augmented examples, each with its own preprocessing.
 
     Args:
         teacher: the strategy that adapts the source into the teacher.
         student: architecture of the student; null takes the source's.
-        shared: of `Strategy`, for the student.
+        shared: arguments of `Strategy`, for the student.
     """
 
     needs: ClassVar[Needs] = Needs(teacher=True)
@@ -181,10 +181,10 @@ class Student(Taught):
 
     @property
     def reads_alike(self) -> bool:
-        """Whether teacher and student take the same inputs, token by token."""
+        """Whether teacher and student have the same preprocessing, so the same tokens of a text."""
         return self.teacher.backbone.preprocess == self.backbone.preprocess
 
     @property
     def reads_texts(self) -> bool:
-        """Whether inputs are tokens, whose number varies."""
+        """Whether inputs are texts, whose number of tokens varies."""
         return isinstance(self.backbone.example(), dict)

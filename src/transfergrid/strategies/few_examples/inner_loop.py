@@ -1,4 +1,4 @@
-"""Some steps of plain gradient descent from weights that stay as they are."""
+"""A few steps of plain gradient descent, without changing the initial weights."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -37,15 +37,15 @@ def descended(
     steps: int,
     second_order: bool = False,
 ) -> dict[str, Tensor]:
-    """Return weights after steps of w <- w - lr dloss/dw.
+    """Return the weights after steps of w <- w - lr dloss/dw.
 
     Args:
-        loss: of weights, a scalar.
-        begun: the first weights, which stay as they are.
-        lr: of each step.
-        steps: how many.
-        second_order: whether what comes out is differentiable through the steps' own gradients;
-            otherwise these count as constants.
+        loss: returns the loss of weights, a scalar.
+        begun: the initial weights, which are not changed.
+        lr: rate of each step.
+        steps: number of steps.
+        second_order: whether the result is differentiable through the gradients of the steps;
+            otherwise these are constants.
     """
     weights = dict(begun)
     for _ in range(steps):
@@ -60,15 +60,15 @@ def descended(
 
 
 class StartLearned(Strategy):
-    """Weights from which a few steps on a few examples go far; a class of its own says how.
+    """Initial weights from which a few steps on a few examples go far; subclasses say how.
 
-    Norms stand as in use throughout: BatchNorm normalises by the statistics that it begins with,
-    which nothing moves, so that no query is told by the others of its batch.
+    Norm layers are in eval mode throughout: BatchNorm normalises by its initial statistics, which
+    nothing moves, so no query's prediction depends on the other queries of its batch.
 
     Args:
-        inner_lr: of the steps on a support.
-        inner_steps: how many, while it learns.
-        target_steps: how many the target's examples are given.
+        inner_lr: rate of the steps on a support.
+        inner_steps: number of these steps in an episode.
+        target_steps: number of steps on the target's examples.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -79,7 +79,7 @@ class StartLearned(Strategy):
         "inner_lr": Range(0.001, 1.0, default=0.01),
     }
     transfers: ClassVar[Transferred] = "parameters"
-    target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
+    target_statistics: ClassVar[Statistics | None] = "unseen"  # in eval mode for support and query
     closed_to: ClassVar[Mapping[str, str]] = {
         "probe_first": "its head learns over episodes, whose classes have no order"
     }
@@ -98,25 +98,25 @@ class StartLearned(Strategy):
         self.shots = max(1, sizes.target // self.task.outputs)
 
     def episodes(self, queries: int) -> list[Phase]:
-        """Return the episodes of the source, and the steps on the target's examples."""
+        """Return two phases: episodes of the source, then the steps on the target's examples."""
         learn = [Objective(self.loss, self.learners())]
         size = (self.task.outputs, self.shots, queries)
         told = {"reads": ["episode"], "episode": size, "judged": False, "cached": False}
         return [Phase("episodes", learn, **told), Phase("support", before=self.take)]  # type: ignore[arg-type]
 
     def learners(self) -> list[Group]:
-        """Return what learns over episodes: all weights."""
+        """Return the groups that learn over episodes: all weights."""
         return self.everything()
 
     @property
     def network(self) -> nn.Module:
-        """Backbone and head in one, with the parameters of both."""
+        """Backbone and head as one module."""
         return nn.Sequential(self.backbone, self.head)
 
     def fit(self, inputs: Inputs, labels: Tensor) -> Callable[[Weights], Tensor]:
-        """Return the loss of weights on these examples, of which there are second derivatives.
+        """Return a function from weights to their loss on these examples, twice differentiable.
 
-        Torch's quick kernels of attention have none.
+        It avoids torch's fast attention kernels, which have no second derivatives.
         """
         network = self.network
 
@@ -128,7 +128,7 @@ class StartLearned(Strategy):
         return loss
 
     def take(self, data: Data) -> None:
-        """Take the steps on the target's labelled examples."""
+        """Take the inner steps on the target's labelled examples."""
         assert data.target is not None
         begun = dict(self.network.named_parameters())
         with torch.enable_grad():

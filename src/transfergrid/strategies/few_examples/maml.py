@@ -1,4 +1,4 @@
-"""A start from which a step on a few examples lowers the loss of others."""
+"""Initial weights from which a step on a few examples lowers the loss of other examples."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from transfergrid.strategies.few_examples.inner_loop import StartLearned, descen
 class MAML(StartLearned):
     """Model-agnostic meta-learning: weights whose loss is small after steps on a few examples.
 
-    The gradient goes through those steps; `second_order: false` takes theirs as constants (FOMAML).
-    An episode is one task, and a step of the outer loop has one of them. Norms stand as in use:
-    BatchNorm by the statistics that it begins with, and never by those of the queries.
+    The gradient goes through the inner steps; with `second_order: false` their own gradients are
+    constants (FOMAML). An episode is one task, and a step of the outer loop has one episode. Norm
+    layers are in eval mode: BatchNorm uses its initial statistics, never those of the queries.
 
     Formula:
         min over w of CE_query(w - a dCE_support/dw), a step or more
@@ -22,18 +22,18 @@ class MAML(StartLearned):
         With small networks, and where features alone do not suffice for the new classes.
 
     Cost:
-        Of each step, inner_steps + 1 passes, and with the second order as many again; the target's
-        examples take target_steps passes.
+        For each step, inner_steps + 1 forward and backward passes, and with the second order as
+        many again; the target's examples take target_steps passes.
 
     Source:
         Finn et al. 2017, Model-agnostic meta-learning (arXiv 1703.03400), algorithm 2
 
     Args:
-        inner_lr: a, of the steps on a support.
-        inner_steps: how many, while it learns.
-        target_steps: how many the target's examples are given.
+        inner_lr: a, the rate of the steps on a support.
+        inner_steps: number of these steps in an episode.
+        target_steps: number of steps on the target's examples.
         second_order: whether the gradient goes through the inner steps' own gradients.
-        queries: examples of each class that an episode asks about.
+        queries: number of query examples of each class in an episode.
         shared: `lr_factor` and `schedule`.
     """
 

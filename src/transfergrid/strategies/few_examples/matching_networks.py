@@ -1,4 +1,4 @@
-"""Attention over the support, by cosines of features that were learned for it."""
+"""Attention over the support, by cosines of features that were trained for this."""
 
 import torch
 from torch import Tensor
@@ -9,17 +9,17 @@ from transfergrid.strategies.few_examples.memory import Remembering
 from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 LEAST = 1e-12
-"""Of a probability: that of a class without examples."""
+"""The smallest probability, that of a class without examples."""
 
 
 def attended(support: Tensor, labels: Tensor, query: Tensor, classes: int) -> Tensor:
     """Return log probabilities of classes, (batch, classes).
 
     Args:
-        support: features (n, dim).
-        labels: of these, (n,) int64.
-        query: features (batch, dim).
-        classes: how many there are.
+        support: features of the support, (n, dim).
+        labels: labels of the support, (n,) int64.
+        query: features of the queries, (batch, dim).
+        classes: number of classes.
     """
     attention = (normalize(query, dim=1) @ normalize(support, dim=1).T).softmax(dim=1)
     return (attention @ one_hot(labels, classes).to(attention)).clamp_min(LEAST).log()
@@ -28,24 +28,24 @@ def attended(support: Tensor, labels: Tensor, query: Tensor, classes: int) -> Te
 class MatchingNetworks(Remembering):
     """Matching networks: each example of the support votes by its cosine with the query.
 
-    Without the paper's full-context embeddings. The probability of a class is the sum over its
-    examples, so a class with more of them gets more; its logarithm is what is minimised.
+    The paper's full-context embeddings are left out. The probability of a class is the sum over its
+    examples, so a class with more examples gets more. The loss is minus its logarithm.
 
     Formula:
         p(y = k | x) = sum over the support i of class k of softmax_i of cos(f(x), f(x_i))
 
     Try it:
-        As `prototypical_networks`, where classes are of several clusters each.
+        As `prototypical_networks`, where classes consist of several clusters.
 
     Cost:
-        As `prototypical_networks`; the model keeps the features of the support.
+        As `prototypical_networks`; the model contains the features of the support.
 
     Source:
         Vinyals et al. 2016, Matching networks for one shot learning (arXiv 1606.04080), section 2.1
 
     Args:
-        ways: classes of an episode while it learns; null: as many as the target has.
-        queries: examples of each class that an episode asks about.
+        ways: number of classes in an episode; null: as many as the target has.
+        queries: number of query examples of each class in an episode.
         shared: `lr_factor` and `schedule`.
     """
 

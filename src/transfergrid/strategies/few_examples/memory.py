@@ -1,4 +1,4 @@
-"""What methods share that hold the support and look queries up in it."""
+"""The base class of methods that store the support and compare queries with it."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 
 class Remembering(MetaLearned):
-    """Learned over episodes; at last the features of the target's labelled examples are kept."""
+    """Trained over episodes; then stores the features of the target's labelled examples."""
 
     kept: Tensor
     labels: Tensor
@@ -20,7 +20,7 @@ class Remembering(MetaLearned):
         self.register_buffer("labels", torch.zeros(sizes.target, dtype=torch.int64))
 
     def take(self, data: Data) -> None:
-        """Keep the support."""
+        """Store the features and labels of the target's support."""
         assert data.target is not None
         self.kept.copy_(data.target.features())
         self.labels.copy_(data.target.labels)

@@ -1,4 +1,4 @@
-"""What methods share that learn over episodes of the source, and then take the target's support."""
+"""The base class of methods that learn over episodes of a source, then use the target's support."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,13 +22,14 @@ from transfergrid.strategies import (
 
 
 class MetaLearned(Strategy):
-    """Episodes of a source's classes, as many ways and shots as the target's, then its support.
+    """Learns over episodes of a source's classes, then from the target's support.
 
-    A class of its own says what an episode's loss is, and what is made of the support.
+    An episode has as many shots as the target, and by default as many ways. Subclasses define the
+    loss of an episode, and how the support is used.
 
     Args:
-        ways: classes of an episode; null: as many as the target has.
-        queries: examples of each class that an episode asks about.
+        ways: number of classes in an episode; null: as many as the target has.
+        queries: number of query examples of each class in an episode.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -36,7 +37,7 @@ class MetaLearned(Strategy):
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {"lr_factor": rates(0.3, small_images=1.0, images=0.3, text=0.1)}
     transfers: ClassVar[Transferred] = "parameters"
-    target_statistics: ClassVar[Statistics | None] = "unseen"  # support and query come in use
+    target_statistics: ClassVar[Statistics | None] = "unseen"  # in eval mode for support and query
     badges: ClassVar[tuple[Badge, ...]] = ()
     optional = ("ways",)
     closed_to: ClassVar[Mapping[str, str]] = {
@@ -51,7 +52,7 @@ class MetaLearned(Strategy):
         self.shots = max(1, sizes.target // self.task.outputs)
 
     def phases(self) -> list[Phase]:
-        """Return the episodes of the source, and what is made of the support."""
+        """Return two phases: episodes of the source, then the use of the target's support."""
         episode = (self.ways or self.task.outputs, self.shots, self.queries)
         learn = [Objective(self.loss, self.learners())]
         return [
@@ -60,7 +61,7 @@ class MetaLearned(Strategy):
         ]
 
     def learners(self) -> list[Group]:
-        """Return what learns over episodes."""
+        """Return the groups that learn over episodes."""
         return [self.backbone_group()]
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -68,5 +69,5 @@ class MetaLearned(Strategy):
         raise NotImplementedError
 
     def take(self, data: Data) -> None:
-        """Make of the target's labelled examples what predicts."""
+        """Prepare prediction from the target's labelled examples."""
         raise NotImplementedError

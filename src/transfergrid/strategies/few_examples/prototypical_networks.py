@@ -1,4 +1,4 @@
-"""Features learned over episodes, in which the nearest class mean is right."""
+"""Features trained over episodes so that the nearest class mean is the right class."""
 
 from torch import Tensor
 
@@ -10,25 +10,27 @@ from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 class PrototypicalNetworks(MetaLearned):
     """Prototypical networks: an episode's queries are told by the nearest mean of its support.
 
-    The target's examples then give its classes their means. Distances are squared, and no class has
-    a weight. Without steps on the source it is `prototypes`.
+    The target's examples then determine the means of its classes. Distances are squared, and all
+    classes have the same prior. Without steps on the source it is `prototypes`.
 
     Formula:
         p(y = k | x) = softmax_k of -|f(x) - c_k|^2, c_k the mean of class k in the support
 
     Try it:
-        With one to five examples of classes that no source has, and a source of many other classes.
+        With one to five examples a class, for classes that no source has, and a source with many
+        other classes.
 
     Cost:
-        A pass over ways x (shots + queries) source examples a step, and none on the target.
+        A forward and backward pass of ways x (shots + queries) source examples for each step, and
+        no step on the target.
 
     Source:
         Snell et al. 2017, Prototypical networks for few-shot learning (arXiv 1703.05175), section 2
 
     Args:
-        ways: classes of an episode while it learns; null: as many as the target has. The paper
-            takes more than it is asked for.
-        queries: examples of each class that an episode asks about.
+        ways: number of classes in an episode; null: as many as the target has. The paper trains
+            with more ways than it tests with.
+        queries: number of query examples of each class in an episode.
         shared: `lr_factor` and `schedule`.
     """
 

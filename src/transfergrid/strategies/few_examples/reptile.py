@@ -1,4 +1,4 @@
-"""A start that moves towards where steps on a few examples lead."""
+"""Initial weights that move towards where a few steps on a few examples lead."""
 
 from typing import Any
 
@@ -12,28 +12,28 @@ from transfergrid.strategies.few_examples.inner_loop import StartLearned, descen
 class Reptile(StartLearned):
     """Reptile: weights move towards those that some steps on an episode's support lead to.
 
-    w - W stands for the gradient: by plain descent at rate e that is w <- w + e (W - w), and with
-    another optimiser what the paper does with Adam. Inner steps are plain, with nothing kept from
-    task to task; there are no queries. With one inner step it is training on all tasks together.
-    Norms stand as in use.
+    w - W takes the place of the gradient: with plain gradient descent at rate e this is w <- w + e
+    (W - w); with another optimiser it is what the paper does with Adam. Inner steps are plain
+    gradient descent, without state from task to task; there are no queries. With one inner step it
+    is joint training on all tasks. Norm layers are in eval mode.
 
     Formula:
         w <- w + e (W - w), W = w after inner_steps steps on the support
 
     Try it:
-        As `maml`, where its second order is too much.
+        As `maml`, where its second order is too expensive.
 
     Cost:
-        inner_steps passes a step; the target's examples take target_steps passes.
+        inner_steps passes for each step; the target's examples take target_steps passes.
 
     Source:
         Nichol, Achiam & Schulman 2018, On first-order meta-learning algorithms (arXiv 1803.02999),
         algorithm 1
 
     Args:
-        inner_lr: of the steps on a support.
-        inner_steps: how many, while it learns.
-        target_steps: how many the target's examples are given.
+        inner_lr: rate of the steps on a support.
+        inner_steps: number of these steps in an episode.
+        target_steps: number of steps on the target's examples.
         shared: `lr_factor` and `schedule`.
     """
 
@@ -52,7 +52,7 @@ class Reptile(StartLearned):
         return self.episodes(queries=1)
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the support's loss at the end, whose gradient is w - W."""
+        """Return a scalar with gradient w - W, and the support's loss after the steps as value."""
         assert batch.episode is not None
         support, _ = batch.episode
         begun = dict(self.network.named_parameters())

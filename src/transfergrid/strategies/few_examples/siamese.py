@@ -1,4 +1,4 @@
-"""Pairs of one class drawn together, pairs of two pushed apart."""
+"""Features that pull pairs of one class together and push pairs of two classes apart."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from transfergrid.strategies.few_examples.memory import Remembering
 from transfergrid.strategies.few_examples.over_episodes import MetaLearned
 
 APART = 1e4
-"""How much further, squared, than the farthest example a class without examples is."""
+"""Squared distance that a class without examples lies beyond the farthest example."""
 
 
 def contrastive(distances: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -18,7 +18,7 @@ def contrastive(distances: Tensor, same: Tensor, margin: float) -> Tensor:
 
     Args:
         distances: d, of any shape.
-        same: whether both are of one class, likewise.
+        same: whether both are of one class, of the same shape.
         margin: m.
     """
     apart = (margin - distances).clamp_min(0)
@@ -28,7 +28,7 @@ def contrastive(distances: Tensor, same: Tensor, margin: float) -> Tensor:
 def distances(one: Tensor, other: Tensor) -> Tensor:
     """Return Euclidean distances (n, m) of features (n, dim) and (m, dim).
 
-    The root has no slope at 0, where two inputs are the same.
+    Squares are clamped away from 0, where the square root has no derivative.
     """
     squares = (one[:, None] - other[None]).square().sum(2)
     return squares.clamp_min(1e-12).sqrt()
@@ -37,18 +37,18 @@ def distances(one: Tensor, other: Tensor) -> Tensor:
 class Siamese(Remembering):
     """A siamese network: features of one class lie near, those of two a margin apart.
 
-    Pairs are of each query with each example of the support, all counting alike, though most are of
-    two classes. A class is as near as the nearest of its examples.
+    Each query is paired with each example of the support. All pairs count alike, though most are of
+    two classes. The distance to a class is that to its nearest example.
 
     Formula:
         ½ d² for pairs of one class, ½ max(0, m - d)² for others, d = |f(x) - f(x')|;
         p(y = k | x) ~ exp(-d²) of the nearest example of class k
 
     Try it:
-        Where all that can be said of examples is whether two are alike.
+        Where all that is known about examples is whether two are alike.
 
     Cost:
-        As `prototypical_networks`; the model keeps the features of the support.
+        As `prototypical_networks`; the model contains the features of the support.
 
     Source:
         Hadsell, Chopra & LeCun 2006, Dimensionality reduction by learning an invariant mapping,
@@ -57,8 +57,8 @@ class Siamese(Remembering):
 
     Args:
         margin: m.
-        ways: classes of an episode while it learns; null: as many as the target has.
-        queries: examples of each class that an episode asks about.
+        ways: number of classes in an episode; null: as many as the target has.
+        queries: number of query examples of each class in an episode.
         shared: `lr_factor` and `schedule`.
     """
 
@@ -69,7 +69,7 @@ class Siamese(Remembering):
     also_called = ("siamese_networks", "siamese_network")
     badges = ("formula_exact", "trajectory_exact")
     closed_to = {**MetaLearned.closed_to, "label_smoothing": "its loss is of pairs of examples"}
-    version = 2  # 1 had all examples alike that are further than 100
+    version = 2  # 1 scored all examples at a distance above 100 alike
 
     def __init__(
         self,

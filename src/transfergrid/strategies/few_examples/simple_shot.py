@@ -10,8 +10,8 @@ from transfergrid.strategies.closed_form.prototypes import brought, nearest_mean
 class SimpleShot(Strategy):
     """SimpleShot: features of the frozen source, less their mean on its own examples, of length 1.
 
-    The centre is that of the source's labelled examples and never of the target's; a class's mean
-    is not normalised again.
+    The centre is the mean over the source's labelled examples, never the target's. A class mean is
+    not normalised again.
 
     Formula:
         p(y = k | x) = softmax_k of -|z - c_k|^2, z = (f(x) - m) / |f(x) - m|, m the source's mean
@@ -20,7 +20,7 @@ class SimpleShot(Strategy):
         Before any method that learns over episodes: it is often as good.
 
     Cost:
-        One pass over the source's examples, and one mean a class.
+        One pass over the source's examples, and one mean for each class.
 
     Source:
         Wang et al. 2019, SimpleShot (arXiv 1911.04623), section 3, CL2N
@@ -47,11 +47,11 @@ class SimpleShot(Strategy):
         ]
 
     def find_centre(self, data: Data) -> None:
-        """Take the mean of the source's features."""
+        """Store the mean of the source's features."""
         self.centre.copy_(data.source[0].features().mean(0))
 
     def solve(self, data: Data) -> None:
-        """Give the classes their means."""
+        """Set the head to the means of the target's classes."""
         assert data.target is not None
         features = brought(data.target.features(), self.centre, normalised=True)
         self.task.fill(self.head, *nearest_mean(features, data.target.labels, self.task.outputs))

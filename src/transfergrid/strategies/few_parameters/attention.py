@@ -1,7 +1,7 @@
-"""Further keys and values for whatever attention a layer computes.
+"""Additional keys and values for the attention of a layer, whatever its implementation.
 
-Libraries compute it by torch's own function for it, by torch's multi-head attention, or by two
-products of matrices; each is met where it calls torch.
+Libraries compute attention by `scaled_dot_product_attention`, by torch's multi-head attention, or
+by two matrix products; each is intercepted where it calls torch.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from transfergrid.strategies.few_parameters.token_layers import (
 
 _PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
 _PLACE_OF_BIASES = 7
-"""Of further keys, then values, among the arguments of torch's multi-head attention."""
+"""Position of `bias_k`, then `bias_v`, among the arguments of torch's multi-head attention."""
 
 
 class Attending(TorchFunctionMode):
-    """Puts keys and values into attention while it is entered.
+    """Adds keys and values to attention while this mode is active.
 
     Args:
-        prefix: keys and values, (2, further, width); None only looks how wide they are.
+        prefix: additional keys and values, (2, number, width); None only records the width.
 
     Attributes:
-        width: of the keys of all heads that were met; None as long as there were none.
+        width: width of the keys, all heads together; None until attention is computed.
     """
 
     def __init__(self, prefix: Tensor | None = None) -> None:
         super().__init__()
         self.prefix, self.width = prefix, None if prefix is None else prefix.shape[-1]
         self.keys = 0
-        """Of the scores that were just computed, before there were further ones."""
+        """Number of keys of the scores just computed, without the additional ones; else 0."""
 
     @override
     def __torch_function__(
@@ -82,7 +82,7 @@ class Attending(TorchFunctionMode):
         )
 
     def _factors(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is multiplied: queries and keys, then their scores and values."""
+        """Return the factors of a matrix product: queries and keys, then scores and values."""
         if not self.keys and one.shape[:2] == other.shape[:2] and one.shape[3] == other.shape[2]:
             self.keys, self.width = other.shape[3], other.shape[1] * other.shape[2]
             if self.prefix is not None:
@@ -94,7 +94,7 @@ class Attending(TorchFunctionMode):
         return one, other
 
     def _joined(self, which: int, own: Tensor) -> Tensor:
-        """Return keys or values (batch, heads, tokens, width of a head) behind further ones."""
+        """Return keys or values (batch, heads, tokens, head width), additional ones in front."""
         assert self.prefix is not None
         heads, size = own.shape[1], own.shape[3]
         more = self.prefix[which].view(-1, heads, size).transpose(0, 1)
@@ -107,10 +107,10 @@ def _causal(query: Tensor, key: Tensor) -> Tensor:
 
 
 class Entering:
-    """Lets a layer attend to its own prefix from when it is called until it returns.
+    """Hooks that let a layer attend to its own prefix during its forward pass.
 
     Args:
-        name: of the layer's parameter, (2, further, width); None only looks.
+        name: name of the layer's parameter, (2, number, width); None only records widths.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -119,7 +119,7 @@ class Entering:
         self.widths: list[int | None] = []
 
     def on(self, layer: nn.Module) -> list[Any]:
-        """Register at a layer; return the handles."""
+        """Register the hooks on a layer; return their handles."""
         return [
             layer.register_forward_pre_hook(self.enter, with_kwargs=True),
             layer.register_forward_hook(self.leave, always_call=True),

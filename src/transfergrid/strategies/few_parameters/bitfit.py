@@ -21,12 +21,12 @@ class Bitfit(Strategy):
 
     Try it:
         On transformers with few labels, where it comes close to full fine-tuning. A convolutional
-        network has hardly any biases but the shifts of its BatchNorm layers: little can move.
+        network has hardly any biases except the shifts of its BatchNorm layers, so little can
+        change.
 
     Cost:
-        A step needs the whole way back but no gradient of a matrix: about two thirds of full
-        fine-tuning. About a thousandth of the parameters is trained. At prediction it costs
-        nothing.
+        A step needs the full backward pass but no gradient of a matrix: about two thirds of full
+        fine-tuning. About a thousandth of the parameters is trained. Prediction costs nothing more.
 
     Source:
         Ben Zaken, Ravfogel & Goldberg 2022, BitFit, arXiv 2106.10199, section 3.

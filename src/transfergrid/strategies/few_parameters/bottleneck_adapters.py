@@ -1,4 +1,4 @@
-"""Put a small bottleneck with a skip behind each block; train them with a new head."""
+"""Insert a small residual bottleneck after each block; train the bottlenecks with a new head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from transfergrid.strategies.few_parameters.parts import hold_statistics
 from transfergrid.strategies.maps import channel_axis, told_by
 
 STD = 0.01
-"""Of the weights at the start, none further than two of it from zero (Houlsby, section 3.6)."""
+"""Standard deviation of initial weights, truncated at two of it (Houlsby, section 3.6)."""
 
 
 class BottleneckAdapters(Strategy):
@@ -40,24 +40,24 @@ class BottleneckAdapters(Strategy):
         the width of tokens; D (width, h), U (h, width) begin near zero, so h' begins near h.
 
     Try it:
-        On transformers, where a third of a percent to some percent of the weights is enough to come
-        close to full fine-tuning; many targets then share one source.
+        On transformers, where 0.3 to a few percent of the weights are enough to come close to full
+        fine-tuning; many targets can then share one source.
 
     Cost:
         No gradient of the source's matrices: about two thirds of the time of full fine-tuning. The
-        bottlenecks stay at prediction, some percent of the operations, and cannot be merged.
+        bottlenecks stay at prediction, with a few percent more operations, and cannot be merged.
 
     Source:
         Houlsby et al. 2019, Parameter-Efficient Transfer Learning, arXiv 1902.00751, section 2; one
-        a layer, as in Pfeiffer et al. 2021, AdapterFusion, arXiv 2005.00247, and norms stand still.
+        a layer, as in Pfeiffer et al. 2021, AdapterFusion, arXiv 2005.00247; norms stay frozen.
 
     Args:
-        width: of the bottlenecks.
-        granularity: behind `fine` blocks (layers) or `coarse` ones (stages).
-        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+        width: width of the bottlenecks.
+        granularity: whether they follow `fine` blocks (layers) or `coarse` ones (stages).
+        shared: `lr_factor`, `schedule` and what can be added to any method.
 
     Raises:
-        ImpossibleError: no block of the network ends in one tensor.
+        ImpossibleError: no block of the network outputs a single tensor.
     """
 
     needs = Needs(layers="some")
@@ -96,7 +96,7 @@ class BottleneckAdapters(Strategy):
     @override
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        hold_statistics(self)  # also where a block ends in BatchNorm, which then holds what learns
+        hold_statistics(self)  # also BatchNorm that ends a block and so contains a bottleneck
         return self
 
 
@@ -104,12 +104,12 @@ NAME = "bottleneck"
 
 
 class Bottleneck(nn.Module):
-    """Adds to a tensor what two thin layers make of it.
+    """A residual bottleneck: x + up(relu(down(x))) along one axis.
 
     Args:
-        size: of the tensor along the axis.
-        width: between the two layers.
-        axis: of channels.
+        size: size of the tensor along the axis.
+        width: width between the two layers.
+        axis: the channel axis.
     """
 
     def __init__(self, size: int, width: int, axis: int) -> None:
@@ -128,14 +128,14 @@ class Bottleneck(nn.Module):
 
 
 class Place(NamedTuple):
-    """A module that ends a block, and along which axis of its output the channels are."""
+    """The last module of a block, with the channel axis of its output and that axis's size."""
 
     module: nn.Module
     axis: int
     size: int
 
     def put(self, added: nn.Module) -> None:
-        """Let it apply something to what it gives; a part of a sequence is its last one."""
+        """Apply a module to this one's output: by a hook, or as the last module of a sequence."""
         weight = next(self.module.parameters())
         self.module.add_module(NAME, added.to(weight.device, weight.dtype))
         if not isinstance(self.module, nn.Sequential):
@@ -150,7 +150,7 @@ def _apply(module: nn.Module, inputs: Any, output: Any) -> Any:
 
 
 def _places(backbone: Backbone, granularity: Granularity) -> Iterator[Place]:
-    """Yield where blocks end, but for the stem's if there are others."""
+    """Yield the ends of blocks; of several blocks the first, the stem, is left out."""
     blocks = backbone.blocks(granularity)
     ends = {b.name: last_module(backbone, b) for b in blocks[len(blocks) > 1 :] if b.parameters}
     found: dict[nn.Module, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Scale what each layer gives, or is given, by a learned vector; train it with a new head."""
+"""Scale each layer's outputs, or inputs, by a learned vector; train it with a new head."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ class IA3(Merged):
         l * (W x + b), or W (l * x) + b in the layers of `feedforward`; every l begins at 1.
 
     Try it:
-        With very few labels, where even a change of low rank is too much. It can weigh the source's
-        features anew and make no others.
+        With very few labels, where even a low-rank update is too much. It can reweigh the source's
+        features but make no new ones.
 
     Cost:
         No gradient of a matrix: about two thirds of the time of full fine-tuning. A thousandth of
-        the parameters is trained. Merged, prediction costs nothing more.
+        the parameters is trained. Once merged, prediction costs nothing more.
 
     Source:
         Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning, arXiv 2205.05638, section 3.3.
 
     Args:
-        targets: ends of the paths of the layers that are scaled; null: every linear layer and every
-            convolution but depthwise ones. The paper's are keys, values and the feed-forward layer.
-        feedforward: ends of the paths of those of them whose inputs are scaled.
-        merge: whether the kept model holds plain weights; then no peft is needed to use it.
-        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+        targets: suffixes of the paths of the layers to scale; null: every linear layer and every
+            convolution except depthwise ones. The paper scales keys, values and the feed-forward
+            layer.
+        feedforward: suffixes of the paths of those target layers whose inputs are scaled, not
+            outputs.
+        merge: whether the saved model holds plain, merged weights; peft is then not needed to use
+            it.
+        shared: `lr_factor`, `schedule` and what can be added to any method.
 
     Raises:
-        BadInputError: no layer ends in one of the targets.
+        BadInputError: no layer's path ends in one of the targets, or of `feedforward`.
     """
 
     needs = Needs(layers="some")
@@ -91,7 +94,7 @@ class IA3(Merged):
 
 
 def scale_read(module: nn.Module, weight: str, feedforward: bool) -> None:
-    """Do the same for a weight that others read, and its bias where outputs are scaled."""
+    """Scale a weight that is read from outside its layer; with outputs, its bias is scaled too."""
     own: Tensor = getattr(module, weight)
     scale = Scale(nn.Parameter(own.new_ones(own.shape[1 if feedforward else 0])), feedforward)
     parametrize.register_parametrization(module, weight, scale)
@@ -101,7 +104,7 @@ def scale_read(module: nn.Module, weight: str, feedforward: bool) -> None:
 
 
 class Scale(Rewriting):
-    """Multiplies a tensor along its first dimension, or its second one."""
+    """Multiplies a tensor by a vector along its first dimension, or its second one."""
 
     def __init__(self, factor: nn.Parameter, second: bool) -> None:
         super().__init__()

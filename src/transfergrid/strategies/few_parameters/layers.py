@@ -1,7 +1,7 @@
-"""The layers of a network whose weights a method may rewrite, and the plain network again.
+"""The layers whose weights a method may reparametrise, and merging them back into a plain network.
 
-Which library a network is of plays no part: a forward pass tells which layers are called. A weight
-that is read from outside its layer, as torch's attention reads its own, is a layer here too.
+Nothing here depends on the network's library: a forward pass shows which layers are called. A
+weight that is read from outside its layer, as in torch's attention, counts as a layer here too.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from transfergrid.strategies import BadInputError, ImpossibleError
 
 
 class Layer(NamedTuple):
-    """A weight of at least two dimensions that embeddings depend on.
+    """A weight of at least two dimensions that the embeddings depend on.
 
     Attributes:
-        path: of its module in the network.
-        weight: its name in the module.
-        is_called: whether the module itself multiplies by it, and nobody else reads it.
+        path: path of its module in the network.
+        weight: name of the weight in the module.
+        is_called: whether the module itself is called and peft can wrap it; otherwise the weight
+            is reparametrised, as other modules may read it.
     """
 
     path: str
@@ -38,28 +39,28 @@ class Layer(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What it is chosen by: the module's path, or that with `in_proj` behind it."""
+        """The path that targets are matched against: the module's, or that and `.in_proj`."""
         own = self.weight.removesuffix("weight").removesuffix("_")
         return f"{self.path}.{own}" if own else self.path
 
     def module(self, network: nn.Module) -> nn.Module:
-        """Return its module."""
+        """Return the layer's module."""
         return network.get_submodule(self.path)
 
 
 def layers_of(backbone: Backbone, targets: Sequence[str] | None, method: str) -> list[Layer]:
-    """Return the layers that are chosen: all of them, or those whose paths end so.
+    """Return the chosen layers: all of them, or those whose paths end in a target.
 
-    Depthwise convolutions and embeddings are none: a kernel of nine numbers has no low rank.
+    Depthwise convolutions and embeddings do not count: a kernel of nine numbers has no low rank.
 
     Args:
         backbone: as its source made it.
-        targets: ends of paths, such as `qkv` or `attention.query`.
-        method: for messages.
+        targets: suffixes of paths, such as `qkv` or `attention.query`; None: all layers.
+        method: the method's name, for messages.
 
     Raises:
         BadInputError: no layer has a path that ends in one of the targets.
-        ImpossibleError: the network has no such layer at all.
+        ImpossibleError: the network has no layer whose weight could be rewritten.
     """
     found = _all_layers(backbone)
     if not found:
@@ -70,16 +71,16 @@ def layers_of(backbone: Backbone, targets: Sequence[str] | None, method: str) ->
 def chosen(
     layers: Sequence[Layer], ends: Sequence[str], argument: str, network: str
 ) -> list[Layer]:
-    """Return the layers whose paths end so.
+    """Return the layers whose paths end in one of these suffixes.
 
     Args:
-        layers: among which is chosen.
-        ends: of paths.
-        argument: that they were given as, for messages.
-        network: its name, likewise.
+        layers: the layers to choose from.
+        ends: suffixes of paths.
+        argument: the argument that they were given as, for messages.
+        network: the network's name, for messages.
 
     Raises:
-        BadInputError: no layer has a path that ends in one of them.
+        BadInputError: one of the suffixes fits no layer.
     """
     for end in ends:
         if not any(_ends(layer.title, end) for layer in layers):
@@ -103,7 +104,7 @@ def _all_layers(backbone: Backbone) -> list[Layer]:
     ]
     try:
         with evaluating(backbone), torch.no_grad():
-            backbone.embed(backbone.example())  # as at prediction, where torch takes short cuts
+            backbone.embed(backbone.example())  # in eval mode, where torch has fast paths
     finally:
         for hook in hooks:
             hook.remove()
@@ -117,7 +118,7 @@ def _all_layers(backbone: Backbone) -> list[Layer]:
 
 
 def _used(backbone: Backbone) -> set[int]:
-    """Return the ids of the parameters that embeddings depend on."""
+    """Return the ids of the parameters that the embeddings depend on."""
     backbone.requires_grad_(True)
     with evaluating(backbone), torch.inference_mode(False), torch.enable_grad():
         result = backbone.embed(backbone.example())
@@ -139,9 +140,9 @@ def _is_matrix(module: nn.Module, name: str, weight: Tensor) -> bool:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Tell whether peft wraps a layer as it is: a subclass may do something else with its weight.
+    """Return whether peft can wrap a layer; a subclass may use its weight in another way.
 
-    GPT-2's Conv1D is a linear layer whose weight lies the other way round, which peft knows.
+    GPT-2's Conv1D is a linear layer with a transposed weight, which peft supports.
     """
     if type(module) is not nn.Conv2d:
         return type(module) is nn.Linear or type(module).__name__ == "Conv1D"
@@ -150,10 +151,10 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 class Rewriting(nn.Module, ABC):
-    """A weight as a function of itself and of few parameters, where others read it.
+    """A parametrisation: a weight as a function of itself and of few new parameters.
 
     Attributes:
-        merged: whether the weight that it is given holds what comes of it already.
+        merged: whether the weight that it gets is merged already, and is returned as it is.
     """
 
     merged = False
@@ -164,13 +165,13 @@ class Rewriting(nn.Module, ABC):
 
     @abstractmethod
     def rewritten(self, weight: Tensor) -> Tensor:
-        """Return what others are to read, of the same shape."""
+        """Return the rewritten weight, of the same shape."""
 
 
 def _rewritten(network: nn.Module) -> list[tuple[str, nn.Module, str, Any]]:
-    """Return path, module and name of each weight with a `Rewriting`, and the list that holds it.
+    """Return path, module, name and parametrisation list of each weight with a `Rewriting`.
 
-    Weights that the source itself makes of others stay as they are.
+    Parametrisations that the source itself has are left alone.
     """
     return [
         (path, module, name, own)
@@ -181,19 +182,19 @@ def _rewritten(network: nn.Module) -> list[tuple[str, nn.Module, str, Any]]:
 
 
 def inject(backbone: Backbone, layers: Sequence[Layer], config: Any) -> None:
-    """Let peft wrap these layers, which are called."""
+    """Let peft wrap these layers, all of which must be called ones."""
     from peft import inject_adapter_in_model
 
     paths = [layer.path for layer in layers]
     if not paths:
         return
     config.target_modules = "|".join(map(re.escape, paths))
-    with warnings.catch_warnings(action="ignore"):  # of what it sets right by itself
+    with warnings.catch_warnings(action="ignore"):  # about settings that peft corrects by itself
         inject_adapter_in_model(config, backbone.network)
 
 
 def plain_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of the plain network that gives the same: everything is merged."""
+    """Return the state dict of the equivalent plain network, with everything merged."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     state: dict[str, Tensor] = dict(network.state_dict())
@@ -215,7 +216,7 @@ def _without(state: dict[str, Tensor], start: str) -> dict[str, Tensor]:
 
 @contextmanager
 def merged(network: nn.Module) -> Iterator[None]:
-    """Merge all that was rewritten while inside; afterwards every bit is as it was."""
+    """Merge all rewritten weights while inside; afterwards every bit is restored."""
     with _wrapped_merged(network), _rewritten_merged(network):
         yield
 
@@ -249,5 +250,5 @@ def _wrapped_merged(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for layer, state in zip(layers, before, strict=True):
-            layer.merged_adapters.clear()  # to unmerge is not exact
+            layer.merged_adapters.clear()  # unmerging is not exact
             layer.get_base_layer().load_state_dict(state)

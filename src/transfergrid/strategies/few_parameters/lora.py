@@ -28,7 +28,7 @@ from transfergrid.strategies.few_parameters.layers import Layer, Rewriting, inje
 from transfergrid.strategies.few_parameters.merging import Merged
 
 MAGNITUDES = (".lora_magnitude_vector.", ".size.")
-"""What names DoRA's sizes of weights, which undo a layer where they are zero."""
+"""Parts of the names of DoRA's magnitudes, which would switch a layer off at zero."""
 
 
 class Lora(Merged):
@@ -39,33 +39,34 @@ class Lora(Merged):
         rsLoRA: alpha / sqrt(r). DoRA: W' = m * V / |V| by rows, V as above, m begins as |W|.
 
     Try it:
-        On transformers with some dozen labels and more, where it comes close to full fine-tuning
-        and moves less. In a small convolutional network r of 8 may be no low rank at all.
+        On transformers with a few dozen labels or more, where it comes close to full fine-tuning
+        and moves the weights less. In a small convolutional network r = 8 may be full rank.
 
     Cost:
         No gradient of W and no optimiser state for it: about two thirds of the time and far less
-        memory than full fine-tuning. Merged, prediction costs nothing more.
+        memory than full fine-tuning. Once merged, prediction costs nothing more.
 
     Source:
         Hu et al. 2021, LoRA, arXiv 2106.09685, section 4.1; Kalajdzievski 2023, rsLoRA,
         arXiv 2312.03732; Liu et al. 2024, DoRA, arXiv 2402.09353, equation 5.
 
     Args:
-        r: rank of the change.
-        alpha: its scale is alpha / r.
-        dropout: share of a layer's inputs that the change does not see in training; not where a
-            layer's weight is read by others, who alone see its inputs.
-        dora: whether a weight's size learns apart from its direction (DoRA).
+        r: rank of the update.
+        alpha: the update is scaled by alpha / r.
+        dropout: share of a layer's inputs that the update does not see in training; impossible
+            where a layer's weight is read by another module, which alone sees the inputs.
+        dora: whether a weight's magnitude learns apart from its direction (DoRA).
         rslora: whether the scale is alpha / sqrt(r).
-        targets: ends of the paths of layers, such as `[query, value]` (the paper's), `[qkv]` where
-            these are one matrix, or `[in_proj]` in torch's own attention; null: every linear layer
-            and every convolution but depthwise ones.
-        merge: whether the kept model holds plain weights; then no peft is needed to use it.
-        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+        targets: suffixes of the paths of layers, such as `[query, value]` (the paper's), `[qkv]`
+            where these are one matrix, or `[in_proj]` in torch's own attention; null: every linear
+            layer and every convolution except depthwise ones.
+        merge: whether the saved model holds plain, merged weights; peft is then not needed to use
+            it.
+        shared: `lr_factor`, `schedule` and what can be added to any method.
 
     Raises:
-        BadInputError: no layer ends in one of the targets.
-        ImpossibleError: there is dropout, and the inputs of one of the layers are not seen.
+        BadInputError: no layer's path ends in one of the targets.
+        ImpossibleError: dropout is above 0, and the weight of one of the layers is read by others.
     """
 
     needs = Needs(layers="some")
@@ -138,7 +139,7 @@ class Lora(Merged):
 
 @torch.no_grad()
 def measure(network: nn.Module) -> None:
-    """Let DoRA's sizes be those of the weights as they are, which nothing has changed yet."""
+    """Set DoRA's magnitudes to the norms of the current weights, before any update."""
     from peft.tuners.lora import LoraLayer
 
     part: Any
@@ -154,12 +155,12 @@ def measure(network: nn.Module) -> None:
 
 
 class Change(Rewriting):
-    """The same for a weight that its layer does not multiply by itself; see `Lora`.
+    """The low-rank update of a weight that is read from outside its layer; see `Lora`.
 
     Args:
-        weight: (out, ...); beyond the first dimension it is taken for one row.
-        r: rank.
-        scale: of the change.
+        weight: (out, ...); all dimensions after the first are flattened.
+        r: rank of the update.
+        scale: factor of the update.
         dora: see `Lora`.
     """
 
@@ -176,6 +177,6 @@ class Change(Rewriting):
     def rewritten(self, weight: Tensor) -> Tensor:
         rows = weight.flatten(1) + self.scale * (self.up @ self.down)
         if self.size is not None:
-            length = torch.linalg.norm(rows, dim=1).detach()  # as DoRA's section 4.3 has it
+            length = torch.linalg.norm(rows, dim=1).detach()  # DoRA, section 4.3
             rows = (self.size / length).unsqueeze(1) * rows
         return rows.view_as(weight)

@@ -1,4 +1,4 @@
-"""What methods share that make weights a function of few new parameters, and can be merged."""
+"""The base class of methods that reparametrise weights by few new parameters, and can be merged."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from transfergrid.strategies.few_parameters.layers import Layer, layers_of, merg
 class Merged(Strategy):
     """Weights become a function of themselves and of few new parameters, which learn.
 
-    What is kept of it are by default the weights that come of it, under their own names: a model
-    made of them has the source's architecture and nothing else.
+    By default the saved state holds the merged weights under their original names: a model made
+    from it has the source's plain architecture.
     """
 
     closed_to: ClassVar[Mapping[str, str]] = {
         "l2_sp": "the source's weights stand still, and what is added is no weight of its"
     }
     method: ClassVar[str]
-    """Its name in messages."""
+    """The method's name in messages."""
 
     def __init__(
         self, targets: Sequence[str] | None = None, merge: bool = True, **shared: Any
@@ -38,7 +38,7 @@ class Merged(Strategy):
     def build(self, sizes: Sizes) -> None:
         layers = self.layers()
         if self.merge and sizes == Sizes():
-            return  # made again to predict: the weights that are to come are merged
+            return  # made again to predict: the weights to be restored are merged
         before = {id(p) for p in self.backbone.parameters()}
         with self.backbone.rebuilding():
             self.rewrite(layers)
@@ -46,26 +46,26 @@ class Merged(Strategy):
         self.added = tuple(name for name, p in named if id(p) not in before)
 
     def layers(self) -> list[Layer]:
-        """Return the layers that are to be rewritten.
+        """Return the layers whose weights are to be rewritten.
 
         Raises:
-            BadInputError: what was asked for is not there.
-            ImpossibleError: it cannot be done to one of them.
+            BadInputError: a layer that was asked for does not exist.
+            ImpossibleError: the network has no such layer, or one that the method cannot rewrite.
         """
         return layers_of(self.backbone, self.targets, self.method)
 
     def decays(self, name: str) -> bool:
-        """Tell whether a new parameter is drawn to zero: only where zero changes nothing."""
+        """Return whether a new parameter decays: only if zero is where it changes nothing."""
         return True
 
     @abstractmethod
     def rewrite(self, layers: Sequence[Layer]) -> None:
-        """Put new parameters into the layers of the backbone."""
+        """Add the new parameters to these layers of the backbone."""
 
     @override
     def phases(self) -> list[Phase]:
         named = dict(self.backbone.named_parameters())
-        own = named if self.added is None else self.added  # merged, all weights are what learned
+        own = named if self.added is None else self.added  # if merged, all weights count
         kinds = {decay: [n for n in own if self.decays(n) is decay] for decay in (True, False)}
         added = [
             Group("added" if decay else "added, undecayed", [named[n] for n in names], decay=decay)

@@ -21,25 +21,25 @@ class NormTuning(Strategy):
         g, b and the head minimise the task's loss, everything else is fixed.
 
     Try it:
-        With few labels, and where source and target differ in brightness, contrast or style more
-        than in what is seen. Where new features must be learned, all weights are needed.
+        With few labels, and where source and target differ in brightness, contrast or style rather
+        than in content. Where new features must be learned, all weights are needed.
 
     Cost:
-        A step needs the whole way back but no gradient of a matrix: about two thirds of full
-        fine-tuning. Some thousand parameters are trained. At prediction it costs nothing.
+        A step needs the full backward pass but no gradient of a matrix: about two thirds of full
+        fine-tuning. Some thousand parameters are trained. Prediction costs nothing more.
 
     Source:
         Frankle, Schwab & Morcos 2021, Training BatchNorm and Only BatchNorm, arXiv 2003.00152,
         there from random weights; Li et al. 2017, arXiv 1603.04779, for the statistics.
 
     Args:
-        statistics: whether BatchNorm's running statistics `move` to the target's, as they do in
-            full fine-tuning, or are `kept`; then training normalises by them, too. Other norms
-            have none.
+        statistics: whether BatchNorm's running statistics `move` to the target's, as in full
+            fine-tuning, or are `kept`; training then normalises by them, too. Other norms have
+            none.
         shared: `lr_factor` and `schedule`.
 
     Raises:
-        ImpossibleError: the network has no norm layer that learns.
+        ImpossibleError: the network has no norm layer with parameters.
     """
 
     needs = Needs(layers="norm")

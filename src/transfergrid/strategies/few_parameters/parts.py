@@ -1,4 +1,4 @@
-"""Which parameters of a network are of its norms, and which are biases; statistics that stay."""
+"""The parameters of norm layers, the biases of a network, and BatchNorm statistics kept fixed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def norms_of(network: nn.Module) -> list[nn.Parameter]:
-    """Return the scales and shifts of a network's norm layers, of whatever kind they are.
+    """Return the scales and shifts of a network's norm layers, of any kind.
 
-    A norm is a layer that says so by its name, and all of whose own parameters are vectors: each
-    library has some that are no subclass of torch's.
+    A layer counts as a norm if its class name contains "norm" and all its own parameters are
+    vectors or scalars: libraries have norms that are no subclass of torch's.
     """
     found = []
     for module in network.modules():
@@ -20,13 +20,13 @@ def norms_of(network: nn.Module) -> list[nn.Parameter]:
 
 
 def biases_of(network: nn.Module) -> list[nn.Parameter]:
-    """Return what is added and not multiplied: vectors whose names end in "bias"."""
+    """Return a network's biases: the vectors whose names end in "bias"."""
     named = network.named_parameters()
     return [p for name, p in named if name.endswith("bias") and p.ndim == 1]
 
 
 def hold_statistics(network: nn.Module) -> None:
-    """Put BatchNorm layers into eval mode: they use the source's statistics and keep them."""
+    """Put BatchNorm layers into eval mode: they normalise by running statistics and keep them."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()

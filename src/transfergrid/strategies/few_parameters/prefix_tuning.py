@@ -1,4 +1,4 @@
-"""Put learned keys and values into every layer's attention; train them with a new head."""
+"""Add learned keys and values to every layer's attention; train them with a new head."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ class PrefixTuning(Strategy):
         noise of the size of the layer's inputs: 2 * layers * tokens * width numbers.
 
     Try it:
-        On transformers with few labels, where `prompt_tuning` reaches too little: every layer is
-        steered by itself.
+        On transformers with few labels, where `prompt_tuning` changes too little: here every layer
+        is steered directly.
 
     Cost:
-        No further tokens pass the layers, only keys and values: some percent at training and at
-        prediction. It cannot be merged.
+        No additional tokens pass through the layers, only keys and values: a few percent in
+        training and at prediction. The prefix cannot be merged.
 
     Source:
         Li & Liang 2021, Prefix-Tuning, arXiv 2101.00190, section 4.2, without the network that
-        their section 4.3 makes the prefix by.
+        generates the prefix in their section 4.3.
 
     Args:
-        tokens: of further keys and values a layer.
-        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+        tokens: number of additional keys and values in each layer.
+        shared: `lr_factor`, `schedule` and what can be added to any method.
 
     Raises:
-        ImpossibleError: the network has no tokens, or an attention that takes no further keys.
+        ImpossibleError: the network has no tokens, or its attention takes no additional keys.
     """
 
     needs = Needs(layers="tokens")
@@ -96,10 +96,10 @@ class PrefixTuning(Strategy):
 
 
 def _width(backbone: Backbone, layer: nn.Module) -> int:
-    """Return how wide the keys of a layer's attention are, all heads together.
+    """Return the width of the keys of a layer's attention, all heads together.
 
     Raises:
-        ImpossibleError: it computes none that could be met.
+        ImpossibleError: the layer computes no attention that can be intercepted.
     """
     looking = Entering()
     handles = looking.on(layer)

@@ -1,4 +1,4 @@
-"""Put learned tokens before those of each input; train them with a new head."""
+"""Prepend learned tokens to those of each input; train them with a new head."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ class PromptTuning(Strategy):
         begins as noise of the size of E(x), which holds the positions already.
 
     Try it:
-        With large transformers and very few labels. It begins elsewhere than the source, learns
-        slowly and wants a high rate; small networks are rarely moved far by it.
+        With large transformers and very few labels. Its first outputs differ from the source's, it
+        learns slowly and needs a high rate; small networks are rarely changed much by it.
 
     Cost:
-        Further tokens in every layer, at training and at prediction: 20 beside 196 of an image cost
-        a tenth more. The fewest parameters of all: tokens times width.
+        Additional tokens in every layer, in training and at prediction: 20 of them beside an
+        image's 196 cost a tenth more. The fewest parameters of all: tokens times width.
 
     Source:
         Lester et al. 2021, The Power of Scale, arXiv 2104.08691, section 2; Jia et al. 2022, Visual
         Prompt Tuning, arXiv 2203.12119, equation 4 (shallow), for images.
 
     Args:
-        tokens: that are learned.
-        shared: `lr_factor`, `schedule` and what any method takes beside itself.
+        tokens: number of learned tokens.
+        shared: `lr_factor`, `schedule` and what can be added to any method.
 
     Raises:
-        ImpossibleError: the network has no tokens, or positions that leave no room for others.
+        ImpossibleError: the network has no tokens, or its layers take no additional ones.
     """
 
     needs = Needs(layers="tokens")
@@ -98,7 +98,7 @@ class PromptTuning(Strategy):
 
 
 def _before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Put the prompt before the tokens of the first layer, and let masks know."""
+    """Prepend the prompt to the inputs of the first layer, and widen its masks."""
     hidden = hidden_of(args, kwargs)
     assert hidden is not None
     prompt = layer.get_parameter(NAME)
@@ -108,7 +108,7 @@ def _before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 class Behind:
-    """Lets a layer behind the first one know of tokens that its masks know nothing of."""
+    """A hook that widens the masks of a later layer, which do not cover the prompt."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
@@ -127,7 +127,7 @@ def _masks(
 
 
 class Without:
-    """Takes the prompt off what the last layer gives."""
+    """A hook that removes the prompt from the last layer's outputs."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens

@@ -1,6 +1,6 @@
-"""Where a network has tokens: layers one behind another that take and give them in one shape.
+"""Where a network has tokens: successive layers whose inputs and outputs have one shape.
 
-A forward pass tells; which library the network is of plays no part.
+A forward pass finds them; nothing here depends on the network's library.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from transfergrid.sources.backbone import Backbone, evaluating
 from transfergrid.strategies import ImpossibleError
 
 ROUNDING = 1e-6
-"""Share of the largest value that may be another one where nothing has changed."""
+"""Relative difference, of the largest value, that counts as no change."""
 
 
 def token_layers(backbone: Backbone, method: str) -> list[tuple[str, Tensor]]:
-    """Return the paths of layers between which tokens stay tokens, and what each was given.
+    """Return the paths of successive layers that take and return tokens, each with its inputs.
 
-    Of several stretches of such layers it is the longest, the first of equals. What was given is
-    (2, tokens, width), of two examples.
+    Of several stretches of such layers it is the longest, and the first of equally long ones. The
+    inputs are those of two examples, (2, tokens, width).
 
     Args:
         backbone: as its source made it.
-        method: for messages.
+        method: the method's name, for messages.
 
     Raises:
-        ImpossibleError: no layer takes and gives tokens.
+        ImpossibleError: no layer takes and returns tokens.
     """
     seen = _seen(backbone)
     stretches: list[list[str]] = [[]]
@@ -48,7 +48,7 @@ def token_layers(backbone: Backbone, method: str) -> list[tuple[str, Tensor]]:
 
 
 def _seen(backbone: Backbone) -> dict[str, Tensor]:
-    """Return what blocks were given, where that is tokens and they give as many of one width."""
+    """Return the inputs of the blocks whose inputs are tokens and whose outputs have that shape."""
     modules = dict(backbone.network.named_modules())
     found: dict[str, Tensor] = {}
 
@@ -75,29 +75,29 @@ def _seen(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Return the tokens that a layer is called with."""
+    """Return the hidden states that a layer is called with; None if they are not a tensor."""
     first = args[0] if args else kwargs.get("hidden_states")
     return first if isinstance(first, Tensor) else None
 
 
 def first_of(output: Any) -> Tensor | None:
-    """Return what a layer gives, without what may come with it."""
+    """Return a layer's output, or the first of several; None if it is not a tensor."""
     first = output[0] if isinstance(output, tuple) and output else output
     return first if isinstance(first, Tensor) else None
 
 
 def replaced(whole: Any, first: Tensor) -> Any:
-    """Return an output, or arguments, with another first tensor."""
+    """Return an output or arguments with the first tensor replaced."""
     return (first, *whole[1:]) if isinstance(whole, tuple) else first
 
 
 @contextmanager
 def tried_out(backbone: Backbone, method: str) -> Iterator[None]:
-    """Add tokens inside; afterwards the network must run, and say something else than before.
+    """Check what is added inside: afterwards the network must run, with changed outputs.
 
     Raises:
-        ImpossibleError: its layers take no tokens beyond their own, as those with positions that
-            are relative, or turned into the tokens; or no token sees another one.
+        ImpossibleError: the layers take no additional tokens, such as layers with relative or
+            rotary positions; or no token attends to another.
     """
     before = _said(backbone)
     yield
@@ -118,12 +118,12 @@ def _said(backbone: Backbone) -> Tensor:
 
 
 def widened(mask: Tensor, more: int, rows: bool) -> Tensor:
-    """Return a mask (..., queries, keys) with further keys in front, which all queries see.
+    """Return a mask (..., queries, keys) with additional keys in front, which all queries see.
 
     Args:
-        mask: true or 0 where a key is seen.
-        more: keys.
-        rows: whether there are as many further queries too; these see what all others see.
+        mask: true (if bool) or 0 (if added to scores) where a query sees a key.
+        more: number of additional keys.
+        rows: whether as many queries are added too; these see the keys that all others see.
     """
     seen = mask.new_ones(()) if mask.dtype == torch.bool else mask.new_zeros(())
     wide = torch.cat([seen.expand(*mask.shape[:-1], more), mask], dim=-1)
@@ -134,7 +134,7 @@ def widened(mask: Tensor, more: int, rows: bool) -> Tensor:
 
 
 def with_masks(values: Any, tokens: int, more: int, rows: bool) -> Any:
-    """Return a layer's arguments with all masks over its tokens widened."""
+    """Return a layer's arguments with every attention mask over its tokens widened."""
 
     def wide(value: Any) -> Any:
         is_mask = isinstance(value, Tensor) and value.ndim == 4 and value.shape[-1] == tokens
@@ -146,7 +146,7 @@ def with_masks(values: Any, tokens: int, more: int, rows: bool) -> Any:
 
 
 def parameter_of(module: nn.Module, name: str, like: Tensor, *shape: int) -> nn.Parameter:
-    """Give a module a parameter that begins as noise of the size of other values."""
+    """Add a parameter to a module, initialised as noise with the standard deviation of `like`."""
     size = like.float().std().item()
     made = nn.Parameter(size * torch.randn(shape, device=like.device, dtype=like.dtype))
     module.register_parameter(name, made)

@@ -1,4 +1,4 @@
-"""Fine-tune each tensor at a rate by how large its gradient is beside itself."""
+"""Fine-tune each tensor at a rate proportional to its relative gradient norm, |g| / |w|."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,14 +22,14 @@ from transfergrid.strategies import (
 )
 
 LOOKS = 20
-"""At most so many in a run, where nothing else is typed: an epoch of tiny data is one step."""
+"""Most measurements of the rates in a run, by default: on tiny data an epoch is a single step."""
 
 
 def relative_rates(gradients: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Return each tensor's |g| / |w| over the largest of them, (tensors,).
+    """Return each tensor's ratio |g| / |w|, divided by the largest ratio, (tensors,).
 
-    A tensor of zeros has no such ratio: it learns at the full rate, and is not the largest. Without
-    any gradient all are 1.
+    An all-zero tensor has no ratio: its rate is 1, and it does not count for the largest. If all
+    gradients are 0, all rates are 1.
     """
     slopes, sizes = (torch.stack([part.norm() for part in parts]) for parts in (gradients, weights))
     ratios = torch.where(sizes > 0, slopes / sizes.where(sizes > 0, 1.0), 0.0)
@@ -40,10 +40,10 @@ def relative_rates(gradients: Sequence[Tensor], weights: Sequence[Tensor]) -> Te
 
 
 class Rates(nn.Module):
-    """The rate of each tensor as it stands, and what all looks said of it.
+    """The current rate of each tensor, and the sum and number of all rates measured so far.
 
     Args:
-        tensors: how many there are.
+        tensors: their number.
     """
 
     now: Tensor
@@ -57,7 +57,7 @@ class Rates(nn.Module):
         self.register_buffer("looks", torch.zeros((), dtype=torch.int64))
 
     def take(self, found: Tensor) -> None:
-        """Go on with these rates."""
+        """Use these rates from now on, and add them to the sum."""
         self.now.copy_(found)
         self.total += found
         self.looks += 1
@@ -66,30 +66,31 @@ class Rates(nn.Module):
 class AutoRGN(Strategy):
     """Auto-RGN: who has a large gradient for its size learns fast, everyone else next to nothing.
 
-    The rates are taken anew at each epoch of the labelled examples, without dropout and by running
-    statistics; the optimiser keeps its moments. The norms are those of the gradient of the mean
-    loss over the examples. Norm layers are tensors as all others. The record's `told` has the mean
-    rate of each layer, its importance.
+    The rates are measured again at each epoch of the labelled examples, without dropout and with
+    BatchNorm's running statistics; the optimiser keeps its moments. The norms are of the gradient
+    of the mean loss over the examples. Parameters of norm layers are treated as all others. The
+    record's `told` has the mean rate of each layer, its importance.
 
     Formula:
         lr_i = lr * r_i / max_j r_j,  r_i = |dL/dw_i| / |w_i|
 
     Try it:
-        Where some part of the source is wrong for the target and you do not know which; for a look
-        at which layers matter. Not where new weights start near zero: their ratio outshines all.
+        Where some part of the source does not fit the target and you do not know which; or to see
+        which layers matter. Not where new weights start near zero: their ratio dwarfs all others.
 
     Cost:
-        That of full fine-tuning, and each epoch a pass forth and back of the examples looked at,
-        for which all are read. The same at prediction.
+        Full fine-tuning and, once an epoch, a forward and backward pass of the measured examples,
+        for which all examples are read. Nothing more at prediction.
 
     Source:
         Lee et al. 2023, Surgical Fine-Tuning Improves Adaptation to Distribution Shifts (arXiv
         2210.11466), section 4, Auto-RGN.
 
     Args:
-        every: steps after which the rates are taken anew; null: an epoch, and a twentieth of all
-            steps at least.
-        examples: that are looked at each time, at most; of more, some that the seed block draws.
+        every: number of steps between two measurements of the rates; null: an epoch, but at least a
+            twentieth of all steps.
+        examples: how many are measured each time, at most; of more, a subset that the seed block
+            draws.
         shared: see `Strategy`.
     """
 
@@ -118,13 +119,13 @@ class AutoRGN(Strategy):
 
     @property
     def found(self) -> Rates:
-        """What the looks said."""
+        """The module that holds the measured rates."""
         found = self.scaffold["rates"]
         assert isinstance(found, Rates)
         return found
 
     def rate(self, number: int) -> float:
-        """Return the factor of one tensor at the step to come."""
+        """Return the rate factor of one tensor for the next step."""
         return float(self.found.now[number])
 
     def phases(self) -> list[Phase]:
@@ -132,7 +133,7 @@ class AutoRGN(Strategy):
         return [Phase("train", [learns], before=self.look, every=self.share)]
 
     def look(self, data: Data) -> None:
-        """Take the rates anew."""
+        """Measure the rates again, on the labelled target examples."""
         assert data.target is not None
         weights = [parameter for _, parameter in self.named]
         sums = [torch.zeros_like(weight) for weight in weights]
@@ -151,14 +152,14 @@ class AutoRGN(Strategy):
         self.found.take(relative_rates(sums, weights))
 
     def _drawn(self, count: int) -> Tensor:
-        """Return which of so many examples are looked at, the same at each look: (count,) bool."""
+        """Return the mask of the examples to measure, the same each time: (count,) bool."""
         order = generator(self.block_seed, "auto_rgn").permutation(count)
         drawn = torch.zeros(count, dtype=torch.bool)
         drawn[torch.from_numpy(order[: self.examples])] = True
         return drawn
 
     def tells(self) -> dict[str, Any]:
-        """Return the mean rate of each layer, over all looks and its tensors."""
+        """Return the mean rate of each layer, over all measurements and its tensors."""
         means = (self.found.total / self.found.looks.clamp(min=1)).tolist()
         layers: dict[str, list[float]] = {}
         for (name, _), mean in zip(self.named, means, strict=True):

@@ -21,10 +21,11 @@ class FeatureExtraction(Strategy):
     Formula:
         CE(head(f(x))), f fixed
     Try it:
-        with very few labels, or to see what a source knows as it is; far from the source its
-        features are not enough
+        with very few labels, or to see what a source's features are worth unchanged; where the
+        source is far from the target, they are not enough
     Cost:
-        a head's: what the source makes of inputs is computed once and kept; the same at prediction
+        that of training a head: the source's features are computed once and cached; prediction
+        costs what the source costs
     Source:
         Yosinski et al. 2014, How transferable are features in deep neural networks?, NIPS, arXiv
         1411.1792

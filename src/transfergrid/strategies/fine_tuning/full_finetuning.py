@@ -19,8 +19,8 @@ class FullFinetuning(Strategy):
     Try it:
         first: it is plain fine-tuning, which every other way of adapting weights has to beat
     Cost:
-        a pass forth and back through the whole network at each step; what others cost is told
-        against it
+        a forward and backward pass of the whole network at each step; the costs of other strategies
+        are stated relative to this
     Source:
         Yosinski et al. 2014, How transferable are features in deep neural networks?, NIPS, arXiv
         1411.1792

@@ -1,4 +1,4 @@
-"""Learn on from the target's unlabelled texts, then adapt by any other strategy."""
+"""Continue pretraining on the target's unlabelled texts, then adapt by any other strategy."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -44,42 +44,43 @@ BY = "further_pretraining"
 class FurtherPretraining(Strategy):
     """The source learns on from the target's unlabelled texts, then another strategy adapts it.
 
-    Encoders predict hidden tokens (80 % masked, 10 % changed, 10 % as they are, drawn anew at each
-    step; special tokens never), decoders the next token. Texts are those of the pool beside the
-    validation part. The head is the one that came with the source's weights, if it is among them;
-    else the source's own token embeddings, for encoders behind a new dense layer and LayerNorm.
-    Nothing of this phase is chosen by validation. What `then` holds on to, such as an anchor or a
-    teacher, is what was read; what it adds, such as adapters, takes no part in reading. At a share
-    of 0 it is `then`, bit for bit.
+    Encoders predict masked tokens: of those chosen 80 % are masked, 10 % replaced at random and
+    10 % left as they are, drawn again at each step; special tokens are never chosen. Decoders
+    predict the next token. The texts are those of the pool that are not in the validation part. The
+    prediction head is the one that came with the source's weights, if there is one; otherwise it is
+    the source's own token embeddings, for encoders after a new dense layer and LayerNorm.
+    Validation chooses nothing in this phase. What `then` keeps of the source, such as an anchor or
+    a teacher, is the network after this phase; what `then` adds, such as adapters, takes no part in
+    it. At a share of 0 this strategy is `then`, bit for bit.
 
     Formula:
         mean over hidden tokens of -log p(token | the others); of decoders, mean over all tokens
         of -log p(token | those before)
 
     Try it:
-        Where texts without labels are many, and unlike those that the source has read. The paper's
-        TAPT reads each of them in 100 epochs: 30 steps of 16 texts, the half of `training=text`,
-        are far from that.
+        Where there are many texts without labels, and they are unlike those that the source was
+        pretrained on. The paper's TAPT takes 100 epochs over them: 30 steps of 16 texts, half of
+        `training=text`, are far from that.
 
     Cost:
-        Its share of the steps, each with the vocabulary's logits of 15 % of the tokens (of decoders
-        all): `then` has so many fewer. The same at prediction as `then`.
+        Its share of the steps, which `then` does without. Each computes the vocabulary's logits for
+        15 % of the tokens (decoders: for all). Prediction costs what that of `then` does.
 
     Source:
         Gururangan et al. 2020, Don't Stop Pretraining (arXiv 2004.10964), sections 3 and 4; masks:
         Devlin et al. 2019, BERT (arXiv 1810.04805), section 3.1.
 
     Args:
-        then: the strategy that adapts what comes of it, by its own rates.
-        share: of the steps, for the unlabelled texts; 1 where `then` takes no step, as a probe that
-            is solved: the other steps would not be taken at all.
-        masked: share of the tokens that is predicted, where tokens are hidden.
-        lr_factor: of the unlabelled texts' steps.
-        schedule: of these, where it is not the shared one.
+        then: the strategy that adapts the network afterwards, with its own rates.
+        share: share of the steps that is spent on the unlabelled texts. Use 1 where `then` takes no
+            steps, such as a probe in closed form: the remaining steps would not be taken at all.
+        masked: share of the tokens that an encoder predicts.
+        lr_factor: rate factor of the steps on unlabelled texts.
+        schedule: schedule of these steps; null: the shared one.
 
     Raises:
-        BadInputError: `then` needs more than the source's weights and labels, cuts the source as it
-            came, or is left no step.
+        BadInputError: `then` needs more than the source's weights and labels, can only start from
+            the source's original weights (`starts_once`), or is left no step.
     """
 
     needs = Needs(unlabelled=True, layers="some")
@@ -119,7 +120,7 @@ class FurtherPretraining(Strategy):
         if then.starts_once:
             raise BadInputError(f"strategy.then cannot be {name}: {then.starts_once}")
         self.share, self.masked = share, masked
-        self._then = (then,)  # in a tuple: a module once it has a backbone
+        self._then = (then,)  # in a tuple, so that it is not registered as a submodule yet
 
     def fit_inputs(self, backbone: Backbone, training: Callable[[], Raw]) -> None:
         self._then[0].fit_inputs(backbone, training)
@@ -129,7 +130,7 @@ class FurtherPretraining(Strategy):
         if self.task.kind not in then.needs.tasks:
             raise ImpossibleError(f"{type(then).__name__} learns no targets of {self.task.kind}")
         self.scaffold["language"] = token_head(language)
-        # No part of the scaffold: its weights are the backbone's, and go by the backbone's names.
+        # Not in the scaffold: its weights are the backbone's own, saved under the backbone's names.
         self.reader = same_weights(self.backbone)
         parts = (self.backbone, self.task, self.training_plan, self.block_seed)
         then.attach(*parts, sizes=sizes, fresh=self._fresh)
@@ -140,7 +141,7 @@ class FurtherPretraining(Strategy):
 
     def phases(self) -> list[Phase]:
         own = [phase.counts for phase in self.adapted.all_phases()]
-        left = [1 - self.share if counts == "steps" else 1.0 for counts in own]  # no teacher's
+        left = [1 - self.share if counts == "steps" else 1.0 for counts in own]  # not a teacher's
         learned = [
             replace(phase, counts=counts, share=phase.share * (share if phase.objectives else 1.0))
             for phase, counts, share in zip(teaching(self.adapted), own, left, strict=True)
@@ -155,16 +156,16 @@ class FurtherPretraining(Strategy):
         ]
 
     def again(self, data: Data) -> None:
-        """Let `then` begin with what came of the source."""
+        """Let `then` start from the further pretrained weights."""
         self.adapted.start_again()
 
     def readers(self) -> list[Group]:
-        """Return who learns from unlabelled texts: the blocks that are read through, and a head."""
+        """Return the groups that learn from unlabelled texts: blocks and a token head."""
         read = read_through(self.reader)
         return [Group("read", read), Group("tokens", self.scaffold["language"].parameters())]
 
     def read(self, batch: Batch, progress: float) -> Tensor:
-        """Return the loss of tokens that are hidden, or come next."""
+        """Return the loss of the masked tokens, or of the next ones."""
         assert batch.unlabelled is not None
         return language_loss(
             language_of(self.reader, BY), self.scaffold["language"], batch.unlabelled, self.masked
@@ -185,7 +186,7 @@ class FurtherPretraining(Strategy):
             yield
 
     def kept_state(self) -> dict[str, Tensor]:
-        """Return what `then` keeps."""
+        """Return the state that `then` keeps."""
         return self.adapted.kept_state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -194,6 +195,6 @@ class FurtherPretraining(Strategy):
 
 
 def same_weights(backbone: Backbone) -> Backbone:
-    """Return another backbone of the same weights: nothing that is put into one is in the other."""
+    """Return a copy of a backbone that shares its tensors; modules added to one are not in both."""
     tensors = (*backbone.parameters(), *backbone.buffers())
     return copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})

@@ -18,29 +18,30 @@ from transfergrid.strategies import (
 class GradualUnfreezing(Strategy):
     """The head learns first, then one coarse block more in each of equal stretches, from the top.
 
-    The schedule runs once over all steps and the optimiser is never begun anew: a block joins the
-    moments that are there. A frozen block keeps its running statistics and has no dropout.
+    The schedule runs once over all steps, and the optimiser is never reset: a newly unfrozen block
+    joins it while the other blocks keep their moments. A frozen block keeps its running statistics
+    and has no dropout.
 
     Formula:
         stretch s trains head, W_B ... W_(B-s+1); the block d below the head at lr * decay^d
 
     Try it:
-        On small targets, for texts above all. With few steps a stretch is too short for a block to
-        find its place: take layerwise_lr.
+        On small targets, above all for texts. With few steps a stretch is too short for a block to
+        adapt: use layerwise_lr.
 
     Cost:
-        Below full fine-tuning: the frozen blocks' outputs are kept and have no gradients. The same
-        at prediction.
+        Below full fine-tuning: outputs of leading frozen blocks are cached, and need no gradients.
+        Nothing more at prediction.
 
     Source:
         Howard & Ruder 2018, Universal Language Model Fine-tuning for Text Classification (arXiv
         1801.06146), section 3.3; discriminative rates 3.2, slanted triangles equation 3.
 
     Args:
-        share: of the steps, in which blocks are still frozen; ULMFiT's stretch is an epoch, which
-            is a step or two of few labels.
-        decay: factor of the rate per block towards the input (discriminative rates); ULMFiT's is
-            1 / 2.6, and 1 gives all one rate.
+        share: share of the steps in which some blocks are still frozen. ULMFiT unfreezes a block an
+            epoch, which with few labels is a step or two.
+        decay: factor of the rate per block towards the input (discriminative rates). ULMFiT's is
+            1 / 2.6; at 1 all blocks have the same rate.
         shared: `lr_factor`; `schedule`, of which `slanted_triangular` is ULMFiT's; see `Strategy`.
     """
 

@@ -21,33 +21,34 @@ from transfergrid.strategies.closed_form.logistic_probe import fit_head
 class LinearProbeThenFinetuning(Strategy):
     """A head that fits keeps the features from being distorted when all weights learn.
 
-    Before the first step of the second part the model is the probe, bit for bit, and so are its
-    scores: the head is neither drawn anew nor rescaled. In that step BatchNorm goes over to the
-    batch's statistics and dropout is on, so its training loss is not the probe's.
+    Before the first step of fine-tuning the model is the probe, bit for bit, and has its scores:
+    the head is neither drawn again nor rescaled. In that step BatchNorm switches to the batch's
+    statistics and dropout is on, so the training loss is not the probe's.
 
     Formula:
         head_0 = argmin CE(head | W_source), then min CE(head, W) from (head_0, W_source)
 
     Try it:
-        With a good source and a target that is shifted, or inputs of another kind at test time.
+        With a good source and a shifted target, or where test inputs differ from the training ones.
         Where the probe is poor, plain fine-tuning is as good.
 
     Cost:
-        Below full fine-tuning: the probe's steps run on kept features; with c they are none. The
-        same at prediction.
+        Below full fine-tuning: the probe's steps run on cached features, and with `c` the probe
+        takes none. Nothing more at prediction.
 
     Source:
         Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Underperform
         Out-of-Distribution (arXiv 2202.10054), section 3.4.
 
     Args:
-        share: of the steps, that the probe takes; ignored with c.
-        tuning_lr_factor: multiplies the shared rate once all weights learn; the paper has it below
-            the probe's.
-        c: solves the probe to its one optimum, of this inverse strength of penalty, as
-            `logistic_probe` does; then all steps tune. Null: the probe takes its share of steps.
-        shared: `lr_factor` of the probe, and `schedule`, which each of the two runs through; see
-            `Strategy`.
+        share: share of the steps that the probe takes; ignored with `c`.
+        tuning_lr_factor: multiplies the shared rate while all weights learn; in the paper it is
+            below the probe's.
+        c: inverse penalty strength of a probe that is solved to its one optimum, as
+            `logistic_probe` does; fine-tuning then takes all steps. Null: the probe takes its share
+            of the steps.
+        shared: `lr_factor` of the probe, and `schedule`, which runs once for the probe and once for
+            fine-tuning; see `Strategy`.
     """
 
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])

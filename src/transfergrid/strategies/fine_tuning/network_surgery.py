@@ -1,4 +1,4 @@
-"""Cut the source at a block: keep one side, make the other anew or leave it out, graft a neck."""
+"""Cut the source at a block: keep one side, re-initialise or drop the other, graft a neck."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -31,7 +31,7 @@ Neck = Literal["linear", "mlp", "bottleneck"]
 
 
 def place_of(cut: int, backbone: Backbone, granularity: Granularity) -> int:
-    """Return how many blocks lie before a cut that may be counted from the head, below 0.
+    """Return the number of blocks before a cut; a negative cut is counted from the head.
 
     Raises:
         ImpossibleError: the network has fewer blocks.
@@ -46,7 +46,7 @@ def place_of(cut: int, backbone: Backbone, granularity: Granularity) -> int:
 
 
 def take_over(blocks: Iterable[Block], of: Backbone, to: Backbone) -> None:
-    """Copy the parameters and buffers of some blocks from one backbone to its equal."""
+    """Copy the parameters and buffers of some blocks to a backbone of the same architecture."""
     theirs, ours = (
         {**dict(b.named_parameters(remove_duplicate=False)), **dict(b.named_buffers())}
         for b in (of, to)
@@ -60,44 +60,44 @@ def take_over(blocks: Iterable[Block], of: Backbone, to: Backbone) -> None:
 class NetworkSurgery(Strategy):
     """The blocks on one side of a cut come from the source, tuned or frozen; the others do not.
 
-    Re-initialised blocks have the weights that `scratch` begins with, the same in all arms of a
-    seed block, as are head and neck: with nothing kept it is `scratch`, with all kept it is
-    `full_finetuning`, and `feature_extraction` where that is frozen. Yosinski's arms are AnB
+    Re-initialised blocks have the initial weights of `scratch`, the same in all arms of a seed
+    block; so do head and neck. With nothing kept this strategy is `scratch`; with all blocks kept
+    and tuned it is `full_finetuning`, kept and frozen `feature_extraction`. Yosinski's arms are AnB
     (`kept=frozen`) and AnB+ (`tuned`); `self_transfer` has BnB and BnB+. A frozen block keeps its
-    running statistics and has no dropout. Of blocks that are dropped the head sits on the mean over
-    all places.
+    running statistics and has no dropout. Where last blocks are dropped, the head gets the mean
+    over all places.
 
     Formula:
         W = (source's W_1 ... W_k, new W_(k+1) ... W_B), head on neck(f_W(x))
 
     Try it:
-        To learn how much of a source transfers; with few labels, where its last blocks know its own
-        classes too well. A dropped end makes the network smaller as well.
+        To learn how much of a source transfers; with few labels, where the source's last blocks are
+        too specific to its own classes. Dropping them also makes the network smaller.
 
     Cost:
-        That of full fine-tuning where it is tuned; below it where leading blocks are frozen (their
-        outputs are kept) or blocks are dropped, which are not run at prediction either.
+        Full fine-tuning's where the kept blocks are tuned. Less where leading blocks are frozen
+        (their outputs are cached) or blocks are dropped, which do not run at prediction either.
 
     Source:
         Yosinski et al. 2014, How Transferable are Features in Deep Neural Networks? (arXiv
-        1411.1792), section 3; last blocks made anew: Zhang et al. 2021 (arXiv 2006.05987).
+        1411.1792), section 3; last blocks re-initialised: Zhang et al. 2021 (arXiv 2006.05987).
 
     Args:
-        cut: blocks before the cut, from 0 to all; below 0 it is counted from the head.
-        keep: what comes `first`, before the cut, or `last`, behind it.
+        cut: number of blocks before the cut, from 0 to all; a negative number counts from the head.
+        keep: which blocks are kept: the `first` ones, before the cut, or the `last`, after it.
         kept: whether the kept blocks are `tuned` or `frozen`.
-        rest: the other blocks are `new`, or `dropped`. Where first blocks are dropped, the stem
-            stays if its outputs have the shape that the first kept block takes; else a new stem
-            stands in its place.
-        neck: between features and head: a `linear` layer, an `mlp` of two with a ReLU between, or a
-            residual `bottleneck`, which starts as the identity; null grafts none.
-        width: of the neck: its outputs, or of a bottleneck its inside; null takes the features'
-            width, or a quarter of it.
-        vocabulary: of texts, a new tokenizer of at most so many tokens, trained on the target's
-            labelled training texts. Tokens that the source knew keep their embeddings; another has
-            the mean of those of the tokens that it was cut into. Null keeps the tokenizer.
-        tokenizer: of texts, a folder with another tokenizer, as transformers keeps it: another
-            language's or field's, which takes the source's place as one of `vocabulary` does.
+        rest: whether the other blocks are `new` or `dropped`. Where the first blocks are dropped,
+            the stem stays if its outputs have the shape that the first kept block takes; otherwise
+            a new stem replaces it.
+        neck: what is put between features and head: a `linear` layer, an `mlp` of two layers with a
+            ReLU between, or a residual `bottleneck`, which starts as the identity; null: nothing.
+        width: width of the neck's outputs, or of a bottleneck's inner layer; null: the features'
+            width, or a quarter of it for a bottleneck.
+        vocabulary: for texts: the most tokens of a new tokenizer that is trained on the target's
+            labelled training texts. Tokens that the source knew keep their embeddings; a new token
+            gets the mean embedding of the old tokens that spell it. Null keeps the tokenizer.
+        tokenizer: for texts: a folder with another tokenizer, saved by transformers, such as one
+            for another language or field. It replaces the source's as that of `vocabulary` does.
         granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
         shared: see `Strategy`.
     """
@@ -173,7 +173,7 @@ class NetworkSurgery(Strategy):
         return made
 
     def _drop(self, place: int, mine: int, others: int) -> None:
-        """Leave out what is not kept."""
+        """Drop the blocks that are not kept."""
         if not mine:
             raise ImpossibleError(
                 f"strategy.cut={self.cut_before} leaves no block of {self.backbone.title}: keep "
@@ -225,12 +225,12 @@ class NetworkSurgery(Strategy):
 
 
 def mlp(dim: int, width: int) -> nn.Module:
-    """Return two layers of this width with a ReLU between."""
+    """Return two linear layers of this width with a ReLU between."""
     return nn.Sequential(nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, width))
 
 
 class Bottleneck(nn.Module):
-    """x + up(relu(down(x))), whose `up` starts at zero: features (batch, dim) begin as they are."""
+    """x + up(relu(down(x))) on features (batch, dim); the identity at first, as `up` is 0."""
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()

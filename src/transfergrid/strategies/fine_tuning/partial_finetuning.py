@@ -1,4 +1,4 @@
-"""Fine-tune one stretch of the source's blocks, wherever it lies, and the head."""
+"""Fine-tune one contiguous stretch of the source's blocks, and the head."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -25,34 +25,35 @@ Numbers = Annotated[Sequence[int], Len(2, 2), doc("[FROM, TO] in numbers of bloc
 class PartialFinetuning(Strategy):
     """One stretch of neighbouring blocks learns, and the head always does; the rest stands still.
 
-    A frozen block keeps its running statistics and has no dropout; a layer without parameters that
-    stands in no block goes as the whole does. Leading frozen blocks are run once and kept.
+    A frozen block keeps its running statistics and has no dropout. A layer without parameters that
+    is in no block is in the mode of the whole network. Leading frozen blocks run once, and their
+    outputs are cached.
 
     Formula:
         min CE over (W_from ... W_to, head), all other W as the source has them
 
     Try it:
-        With few labels, where you can guess what differs: the first blocks where the inputs do
-        (noise, another camera), the middle ones where the features do, the last where the classes
-        do. Not where everything differs and labels are many.
+        With few labels, where you can guess what differs: tune the first blocks if the inputs do
+        (noise, another camera), the middle ones if the features do, the last if the classes do. Not
+        where everything differs and there are many labels.
 
     Cost:
-        Below full fine-tuning: no gradients below the stretch, no optimiser state outside of it.
-        The same at prediction.
+        Below full fine-tuning: no gradients below the stretch, no optimiser state outside it.
+        Nothing more at prediction.
 
     Source:
         Lee et al. 2023, Surgical Fine-Tuning Improves Adaptation to Distribution Shifts (arXiv
         2210.11466), section 2.
 
     Args:
-        blocks: `first`, `middle` or `last` for that one block, `all`, or [FROM, TO]: numbers from
-            1 at the input, or from -1 at the head. The middle of an even number is the one nearer
-            to the input.
+        blocks: `first`, `middle` or `last` for that one block, `all`, or [FROM, TO], both included:
+            numbers from 1 at the input, or from -1 at the head. Of an even number of blocks, the
+            middle one is the one nearer to the input.
         granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
         shared: see `Strategy`.
 
     Raises:
-        BadInputError: there is no such stretch.
+        BadInputError: [FROM, TO] is not a stretch for any network.
     """
 
     needs = Needs(layers="some")
@@ -85,7 +86,7 @@ class PartialFinetuning(Strategy):
         self.stretch()
 
     def stretch(self) -> tuple[int, int]:
-        """Return the numbers, from 0, of the first block that learns and of the one behind them.
+        """Return where the stretch begins and ends: block indices from 0, the end not included.
 
         Raises:
             ImpossibleError: the network has no such blocks.

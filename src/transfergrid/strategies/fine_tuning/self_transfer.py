@@ -1,4 +1,4 @@
-"""The control of network surgery: the network's own first blocks, learned on the target itself."""
+"""The control for network surgery: first blocks that were trained on the target itself."""
 
 from typing import Any, Literal
 
@@ -19,30 +19,30 @@ from transfergrid.strategies.fine_tuning.network_surgery import place_of, take_o
 class SelfTransfer(Strategy):
     """Train from random weights, keep what comes before a cut, make the rest anew, train again.
 
-    What it loses against `scratch` is co-adaptation that the cut breaks; what `network_surgery`
-    loses against it at the same cut is the source's being of something else. The first training
-    takes as many steps again, counted as a teacher's, and begins with other random weights than
-    `scratch`; blocks and head that are new at the second are those of `scratch`, which it is with
-    nothing kept. No weights of the source are used.
+    Its loss against `scratch` is what breaking co-adaptation at the cut costs; the loss of
+    `network_surgery` against it at the same cut is what a source of another task costs. The first
+    training takes as many steps again, counted as a teacher's, and begins with other random weights
+    than `scratch`. The blocks and head that are new in the second training have the initial weights
+    of `scratch`; with no block kept this strategy is `scratch`. It uses no weights of the source.
 
     Formula:
         W = (own W_1 ... W_k of a first training, new W_(k+1) ... W_B)
 
     Try it:
-        Beside network_surgery at the same cuts; it is a control and no way to a good score.
+        Beside network_surgery at the same cuts. It is a control, not a way to a good score.
 
     Cost:
-        Twice that of training from scratch. The same at prediction.
+        Twice that of training from scratch. Nothing more at prediction.
 
     Source:
         Yosinski et al. 2014, How Transferable are Features in Deep Neural Networks? (arXiv
         1411.1792), section 3: BnB (`kept=frozen`) and BnB+ (`kept=tuned`).
 
     Args:
-        cut: blocks before the cut, from 0 to all; below 0 it is counted from the head.
+        cut: number of blocks before the cut, from 0 to all; a negative number counts from the head.
         kept: whether the kept blocks are `tuned` or `frozen`.
         granularity: what is counted: `coarse` blocks (stages) or `fine` ones (layers).
-        shared: see `Strategy`; the rate is that of both trainings.
+        shared: see `Strategy`; both trainings have the same rate.
     """
 
     needs = Needs(source="architecture", layers="some")
@@ -86,7 +86,7 @@ class SelfTransfer(Strategy):
         ]
 
     def cut_over(self, data: Data) -> None:
-        """Make anew what lies behind the cut."""
+        """Re-initialise the blocks after the cut, and the head."""
         new = self.scaffold["new_backbone"]
         assert isinstance(new, Backbone)
         take_over(self.backbone.blocks(self.granularity)[self.place :], new, self.backbone)

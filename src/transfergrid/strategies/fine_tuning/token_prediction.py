@@ -1,4 +1,4 @@
-"""Learning from texts without labels: tokens that are hidden, or those that come next."""
+"""Learning from texts without labels, by predicting masked tokens or the next ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transfergrid.records.errors import ImpossibleError
 from transfergrid.sources.backbone import Backbone, Language, evaluating
 
 NONE = -100
-"""The label where nothing is predicted."""
+"""The label of a position where nothing is predicted."""
 HIDDEN, CHANGED = 0.8, 0.9
-"""Of the tokens that are predicted 80 % are hidden, 10 % changed and 10 % left as they are."""
+"""Of the tokens to predict, 80 % are masked, 10 % replaced at random and 10 % left as they are."""
 SPREAD = 0.02
-"""Standard deviation of a new head's weights, as of BERT's."""
+"""Standard deviation of a new head's weights, as in BERT."""
 
 
 def masked(
@@ -28,16 +28,16 @@ def masked(
     others: Tensor,
     share: float,
 ) -> tuple[Tensor, Tensor]:
-    """Return what is read instead of tokens, and the labels, all (batch, length).
+    """Return the tokens that the network reads instead, and the labels, each (batch, length).
 
     Args:
-        tokens: of the texts.
-        allowed: which of them may be predicted: not padding, and nothing special.
-        mask: the token that stands for a hidden one.
-        select: uniform numbers; below `share` a token is predicted.
-        kind: uniform numbers that say what becomes of those.
-        others: tokens drawn at random, for those that are changed.
-        share: of the tokens.
+        tokens: the texts' tokens.
+        allowed: which tokens may be predicted: no padding, no special tokens.
+        mask: the mask token.
+        select: uniform random numbers; where one is below `share`, the token is predicted.
+        kind: uniform random numbers that decide between masked, replaced and left.
+        others: random tokens, for those that are replaced.
+        share: share of the tokens that is predicted.
     """
     chosen = (select < share) & allowed
     read = torch.where(chosen & (kind < HIDDEN), mask, tokens)
@@ -46,30 +46,30 @@ def masked(
 
 
 def following(tokens: Tensor, attention: Tensor) -> Tensor:
-    """Return the label of each place, the token after it, (batch, length); none before padding."""
+    """Return each position's label, the next token: (batch, length); `NONE` before padding."""
     labels = torch.full_like(tokens, NONE)
     labels[:, :-1] = torch.where(attention[:, 1:] == 1, tokens[:, 1:], NONE)
     return labels
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the places that are predicted; 0 where there is none.
+    """Return the mean cross-entropy over the positions that are predicted; 0 if there are none.
 
     Args:
-        logits: (places, tokens).
-        labels: (places,), `NONE` where nothing is predicted.
+        logits: (positions, tokens).
+        labels: (positions,), `NONE` where nothing is predicted.
     """
     total = nn.functional.cross_entropy(logits, labels, ignore_index=NONE, reduction="sum")
     return total / (labels != NONE).sum().clamp_min(1)
 
 
 class MaskedHead(nn.Module):
-    """A dense layer, GELU and LayerNorm, then the tokens' embeddings, which it shares.
+    """A dense layer, GELU and LayerNorm, then an output layer that shares the token embeddings.
 
     Args:
-        width: of hidden states.
-        tokens: how many there are.
-        given: weights of such a head by name, if they fit; else they are new.
+        width: width of the hidden states.
+        tokens: size of the vocabulary.
+        given: pretrained weights by name, used if names and shapes match; else they are new.
     """
 
     def __init__(self, width: int, tokens: int, given: Mapping[str, Tensor]) -> None:
@@ -89,7 +89,7 @@ class MaskedHead(nn.Module):
 
 
 class NextHead(nn.Module):
-    """The tokens' embeddings alone, as language models that write have them."""
+    """The token embeddings alone, as the output layer of autoregressive language models."""
 
     def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
         """Return logits (places, tokens) of hidden states (places, width)."""
@@ -97,14 +97,14 @@ class NextHead(nn.Module):
 
 
 def language_of(backbone: Backbone, by: str) -> Language:
-    """Return what a network has for predicting tokens.
+    """Return the parts of a network that token prediction needs.
 
     Args:
         backbone: the network.
-        by: what learns so, for whoever has a network of images.
+        by: the strategy's name, for the message.
 
     Raises:
-        ImpossibleError: it takes no texts, or no token stands for a hidden one.
+        ImpossibleError: the network takes no texts, or is an encoder without a mask token.
     """
     found, title = backbone.language(), backbone.title
     if found is None:
@@ -115,10 +115,10 @@ def language_of(backbone: Backbone, by: str) -> Language:
 
 
 def checked_language(backbone: Backbone, by: str) -> Language:
-    """Return `language_of` a network, if its hidden states are as wide as its embeddings.
+    """Return `language_of` the network, whose hidden states must be as wide as its embeddings.
 
     Raises:
-        ImpossibleError: they are not, or see `language_of`.
+        ImpossibleError: the widths differ, or `language_of` raises it.
     """
     found = language_of(backbone, by)
     with evaluating(backbone), torch.no_grad():
@@ -131,13 +131,13 @@ def checked_language(backbone: Backbone, by: str) -> Language:
 
 
 def token_head(language: Language) -> nn.Module:
-    """Return a new head that predicts tokens, or the one that the weights came with."""
+    """Return a head that predicts tokens, with the pretrained head's weights if there are any."""
     tokens, width = language.table.shape
     return NextHead() if language.causal else MaskedHead(width, tokens, language.head)
 
 
 def read_through(backbone: Backbone) -> list[nn.Parameter]:
-    """Return the parameters of the blocks that hidden states come through."""
+    """Return the parameters of the blocks that compute the hidden states."""
     language, named = backbone.language(), dict(backbone.named_parameters())
     assert language is not None, "it was checked"
     blocks = backbone.blocks("fine")[: language.blocks]
@@ -145,13 +145,13 @@ def read_through(backbone: Backbone) -> list[nn.Parameter]:
 
 
 def language_loss(language: Language, head: nn.Module, inputs: Inputs, share: float) -> Tensor:
-    """Return the loss of a batch of texts; what is hidden is drawn anew each time.
+    """Return the token prediction loss of a batch of texts; masks are drawn again at each call.
 
     Args:
-        language: of the backbone.
-        head: a `MaskedHead`, or a `NextHead` where a token is seen by those after it alone.
-        inputs: of texts.
-        share: of the tokens that are predicted, where they are hidden.
+        language: what the backbone has for token prediction.
+        head: a `MaskedHead`, or a `NextHead` for a causal network.
+        inputs: tokens and attention mask.
+        share: share of the tokens that is predicted; ignored for a causal network.
     """
     assert isinstance(inputs, dict)
     tokens, attention = inputs["input_ids"], inputs["attention_mask"]

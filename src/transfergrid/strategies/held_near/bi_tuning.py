@@ -1,4 +1,4 @@
-"""Fine-tune with two contrasts beside the labels: of heads with features, and of features."""
+"""Fine-tune on labels and two contrastive losses: class weights with features, and features."""
 
 from typing import Any
 
@@ -23,39 +23,40 @@ from transfergrid.strategies.draws import same_draws
 
 
 def with_one(features: Tensor) -> Tensor:
-    """Return features (batch, dim) with a 1 behind, for a head's bias, of length 1."""
+    """Return features (batch, dim) with a 1 appended for the head's bias, each row of length 1."""
     return normalize(torch.cat([features, torch.ones_like(features[:, :1])], 1), dim=1)
 
 
 class BiTuning(ClassContrasts):
     """Labels, and two contrasts: a class's head with its features, and features with each other.
 
-    Keys are of a second network that follows the first one slowly, on another augmented view of the
-    same examples, images or texts; its dropout is its own. Without augmentation and dropout a key
-    is made of the very inputs that its example has in the first network. A queue a class keeps the
-    last of them and begins as noise. Both contrasts read the queues as they are before the keys of
-    the step join them. The second network normalises by the batch, as the first one does, and the
-    head learns nothing from its contrast. Predictions need neither.
+    Keys come from a second network that slowly follows the first one (a momentum encoder), applied
+    to another augmented view of the same examples, images or texts; it draws its own dropout.
+    Without augmentation and dropout a key is computed from exactly the inputs that the first
+    network sees. A queue for each class keeps the latest keys and begins as noise. Both contrastive
+    losses read the queues before the keys of this step join them. The second network normalises by
+    the batch, as the first one does, and the head gets no gradient from its contrastive loss.
+    Prediction needs neither the second network nor the queues.
 
     Formula:
         CE + lambda (CCE + CCL), each KL(1 / (K + 1) for the positives || softmax(similarity / T))
     Try it:
-        with middling to many labels, and from self-supervised sources; with few labels a class its
-        queue holds the same examples again and again, and K should be small
+        with a medium to large number of labels, and from self-supervised sources; with few labels a
+        class, its queue holds the same examples again and again, so K should be small
     Cost:
-        one pass more a step, of the second network; memory of both and of queues, classes times K
-        times (dim + projection); that of full fine-tuning at prediction
+        one more forward pass a step, of the second network; memory for it and for the queues,
+        classes times K times (dim + projection); nothing more at prediction
     Source:
         Zhong, Wang, Kou, Wang & Long 2020, Bi-tuning of pre-trained representations, arXiv
-        2011.06182, section 3; values as in the authors' library, whose CCE alone reads its queue
-        after the step's keys
+        2011.06182, section 3; values as in the authors' library, where CCE (but not CCL) reads its
+        queue after the step's keys have joined it
 
     Args:
-        weight: lambda, of both contrasts; 0 is full fine-tuning.
+        weight: lambda, the weight of both contrastive losses; 0 is full fine-tuning.
         temperature: T.
-        queue: K, keys a class.
-        momentum: share that the second network keeps of itself at each step.
-        projection: width of the projections that are contrasted with each other.
+        queue: K, the number of keys for each class.
+        momentum: share of its own weights that the second network keeps at each step.
+        projection: width of the projected features that CCL compares.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -92,7 +93,7 @@ class BiTuning(ClassContrasts):
         fit = self.task.loss(self.head(features), seen.labels)
         if not self.weight:
             return fit
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # so that the next part of the batch draws the same numbers
             others, keys = self.keys_of(seen.again)
         contrasts = self._of_heads(features, seen.labels)
         contrasts = contrasts + self.apart(features, keys, seen.labels)  # CCL
@@ -100,7 +101,7 @@ class BiTuning(ClassContrasts):
         return fit + self.weight * contrasts
 
     def _of_heads(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Return CCE: each class's head should be like the features of its examples alone."""
+        """Return CCE, which pulls each class's weights to the features of its examples alone."""
         weight, bias = (part.detach() for part in self.head.parameters())
         heads = normalize(torch.cat([weight, bias.unsqueeze(1)], 1), dim=1)
         own = (with_one(features) * heads[labels]).sum(1)

@@ -17,14 +17,14 @@ from transfergrid.strategies import (
 
 
 def least_squares(features: Tensor, k: int) -> Tensor:
-    """Return the sum of the squares of the `k` smallest singular values.
+    """Return the sum of squares of the `k` smallest singular values, or of all if there are fewer.
 
-    There are min(batch, dim) of them, and no more are summed up. What is not finite counts as
-    finite here: the rest of the loss tells of it.
+    There are min(batch, dim) singular values. Features that are not finite are replaced by finite
+    ones here: the rest of the loss reports them.
 
     Args:
-        features: (batch, dim), not centred; half precision is taken for single.
-        k: from 1.
+        features: (batch, dim), not centred; half precision is converted to single.
+        k: how many, from 1.
     """
     single = features if features.dtype == torch.float64 else features.float()
     values: Tensor = torch.linalg.svdvals(torch.nan_to_num(single))
@@ -34,23 +34,23 @@ def least_squares(features: Tensor, k: int) -> Tensor:
 class BSS(Strategy):
     """Fine-tuning that shrinks the smallest singular values of each batch's features.
 
-    Features are the embeddings that the head is given, of the batch as it comes and not centred.
-    Where `training.accumulate` cuts a batch into parts, each has its own singular values.
+    The features are the embeddings of the batch that the head gets, not centred. Where
+    `training.accumulate` cuts a batch into parts, each part has its own singular values.
 
     Formula:
         CE + eta * sum of sigma_i(F)^2 over the k smallest singular values of F, (batch, dim)
     Try it:
-        with few labels, on its own or beside `l2_sp`; with many labels a small part of the source
-        is unlearned anyway. Batches of fewer rows than `dim` have as many values as rows
+        with few labels, alone or with `l2_sp`; with many labels, fine-tuning unlearns a small part
+        of the source anyway. A batch with fewer rows than `dim` has as many singular values as rows
     Cost:
-        that of full fine-tuning and one decomposition of the batch's features a step; the same at
-        prediction
+        full fine-tuning and one singular value decomposition of the batch's features a step;
+        nothing more at prediction
     Source:
         Chen, Wang, Fu, Long & Wang 2019, Catastrophic forgetting meets negative transfer: batch
         spectral shrinkage for safe transfer learning, NeurIPS, section 4.2
 
     Args:
-        weight: eta, of the penalty; 0 is full fine-tuning.
+        weight: eta, the weight of the penalty; 0 is full fine-tuning.
         k: how many of the smallest singular values are shrunk.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """

@@ -1,4 +1,4 @@
-"""Fine-tune the source's own head too, on the source classes that each target class looks like."""
+"""Fine-tune the source's own head too, on the source classes that a target class resembles."""
 
 from typing import Any
 
@@ -23,24 +23,26 @@ from transfergrid.strategies import (
 
 
 def direct_relationship(probabilities: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return p(source class | target class), (classes, source classes): means over each class.
+    """Return p(source class | target class), a mean over each target class's examples.
+
+    The result is (classes, source classes).
 
     The row of a class without examples is 0.
 
     Args:
         probabilities: of the source's classes, (n, source classes).
-        labels: of the target's, (n,).
-        classes: how many of these there are.
+        labels: target classes, (n,).
+        classes: number of target classes.
     """
     of_class = nn.functional.one_hot(labels, classes).to(probabilities.dtype)
     return of_class.T @ probabilities / of_class.sum(0).clamp(min=1.0).unsqueeze(1)
 
 
 def check_classes(head: nn.Module, method: str) -> None:
-    """Raise unless a source's head tells classes apart.
+    """Raise if a source's head does not classify.
 
     Raises:
-        ImpossibleError: it has a single output.
+        ImpossibleError: the head has a single output.
     """
     outputs = next(head.parameters()).shape[0]
     if outputs < 2:
@@ -53,25 +55,25 @@ def check_classes(head: nn.Module, method: str) -> None:
 class CoTuning(Strategy):
     """The source's head goes on learning: what its classes say of a target class, it should say.
 
-    How target classes look to the source is counted once, before the first step, on the labelled
-    training part alone, in eval mode and without augmentation: the direct relation of the paper.
-    The source's logits are taken as they are, not calibrated. Its head learns at the backbone's
-    rate and plays no part in predictions.
+    Which source classes each target class resembles is estimated once, before the first step, on
+    the labelled training part alone, in eval mode and without augmentation: the paper's direct
+    relationship. The source's logits are used as they are, not calibrated. The source's head learns
+    at the backbone's rate and plays no part in predictions.
 
     Formula:
         CE(target head, y_t) - lambda * sum over y_s of p(y_s | y_t) log softmax(source head)_y_s
     Try it:
-        with few labels, from sources of many classes that the target's resemble; with a source of
-        few or unrelated classes the relation says little
+        with few labels, from sources with many classes that the target's classes resemble; if a
+        source's classes are few or unrelated, the relationship says little
     Cost:
-        that of full fine-tuning, one pass over the training part and a second head; the source's
-        head is not used at prediction
+        full fine-tuning, one pass over the training part and a second head; nothing more at
+        prediction
     Source:
         You, Kou, Long & Wang 2020, Co-tuning for transfer learning, NeurIPS, section 3.2; lambda as
         in the authors' code
 
     Args:
-        weight: lambda, of the source classes; 0 is full fine-tuning.
+        weight: lambda, the weight of the loss on source classes; 0 is full fine-tuning.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -100,7 +102,7 @@ class CoTuning(Strategy):
         return [Phase("train", [tune], before=self.relate)]
 
     def relate(self, data: Data) -> None:
-        """Count how each target class looks to the source."""
+        """Estimate which source classes each target class resembles."""
         assert data.target is not None
         said = self.source_head(data.target.features()).softmax(1)
         found = direct_relationship(said, data.target.labels, self.task.outputs)

@@ -1,4 +1,4 @@
-"""Fine-tune while maps inside the network stay those of the source, the useful channels most."""
+"""Fine-tune while feature maps stay near the source's, above all in the useful channels."""
 
 from math import ceil
 from typing import Any, Literal
@@ -32,18 +32,18 @@ from transfergrid.strategies.held_near.l2_sp import half_square
 from transfergrid.strategies.maps import Map, as_map, channel_axes, silenced
 
 ROWS = 64
-"""Of what is run at once where channels are silenced, at most."""
+"""Most rows in one forward pass where channels are silenced."""
 
 
 def behaviour(theirs: Map, ours: Map, attention: Tensor) -> Tensor:
-    """Return how far a map has moved of each example, (batch,).
+    """Return how far a feature map has moved for each example, (batch,).
 
-    That is C / (2 places) times the sum over channels of a_c |difference|^2.
+    It is C / (2 places) times the sum over channels of a_c |difference|^2.
 
     Args:
-        theirs: of the source, C channels.
-        ours: of the network that learns.
-        attention: a, of each channel, with sum 1: (C,).
+        theirs: the source's map, with C channels.
+        ours: the map of the network that learns.
+        attention: a, the weight of each channel, with sum 1: (C,).
     """
     squares = ((ours.values - theirs.values).square() * ours.real).sum(2)  # (batch, C)
     places = ours.real.sum(2).clamp(min=1)
@@ -51,9 +51,10 @@ def behaviour(theirs: Map, ours: Map, attention: Tensor) -> Tensor:
 
 
 def attention_of(rises: Tensor) -> Tensor:
-    """Return the softmax of a fifth of standardised rises of the loss, (C,) likewise.
+    """Return the attention to each channel, softmax(standardised rises / 5), (C,).
 
-    They are standardised in the authors' code; a short form of it is softmax(rises / 5).
+    The rises of the loss, (C,), are standardised as in the authors' code; without that, it would
+    be softmax(rises / 5).
     """
     spread = rises.std(correction=0).clamp(min=torch.finfo(rises.dtype).tiny)
     return ((rises - rises.mean()) / spread / 5).softmax(0)
@@ -62,35 +63,36 @@ def attention_of(rises: Tensor) -> Tensor:
 class DELTA(Strategy):
     """What layers make of the target's inputs should stay what the source made of them.
 
-    Maps are what leaves coarse blocks, at most four of them evenly spread and the embeddings the
-    last: of convolutions channels at pixels, of transformers (which the paper has not) the hidden
-    width at tokens that are no padding. A channel is attended to by how much the loss rises where
-    it is silenced in the source, under a logistic regression on the source's features; once,
-    before the first step, on the labelled training part alone. Nothing but the penalties decays.
+    Maps are the outputs of at most four coarse blocks, evenly spread; the last are the embeddings.
+    For convolutions they are channels at pixels, for transformers (which the paper does not treat)
+    the hidden width at tokens that are not padding. The attention to a channel grows with the rise
+    of the loss when it is silenced in the source, under a logistic regression on the source's
+    features; it is computed once, before the first step, on the labelled training part alone. No
+    weight decays except by the two penalties.
 
     Formula:
         CE + alpha sum_maps C / (2 H W) sum_batch sum_c a_c |dF_c|^2 + beta/2 |head|^2;
         a = softmax(rise of the loss, standardised, / 5)
     Try it:
-        with few labels and a source near the target, where `l2_sp` helps: it holds what the
-        network does and lets its weights go
+        with few labels and a source near the target, where `l2_sp` helps: it restricts what the
+        network computes and leaves its weights free
     Cost:
-        one pass of the source a step, and before the first one a pass of what follows each map for
-        each of its channels, of `examples` inputs: for a wide transformer as much as a short
-        training; that of full fine-tuning at prediction
+        one forward pass of the source a step. Before the first step, `examples` inputs pass through
+        the blocks after each map once for each of its channels: for a wide transformer this takes
+        as long as a short training. Nothing more at prediction
     Source:
         Li, Xiong, Wang, Rao, Liu & Huan 2019, DELTA: deep learning transfer using feature map with
-        attention, ICLR, arXiv 1901.09229, section 3; a sum over the batch, C / (H W), half of each
-        square and the standardising as in the authors' code
+        attention, ICLR, arXiv 1901.09229, section 3; sum over the batch, factor C / (H W), half of
+        each square and standardised rises as in the authors' code
 
     Args:
-        alpha: pull of the maps towards those of the source.
-        beta: pull of the head towards zero; both stand in the place of weight decay.
-        maps: how many there are at most.
-        attention: "ablation" silences channel after channel; "uniform" attends to all alike.
-        examples: of the training part, by which channels are attended to.
-        reduction: "sum" over the batch, as in the authors' code, whose batches are of 64, or
-            "mean", which needs an alpha as many times larger.
+        alpha: strength of the pull of the maps towards the source's.
+        beta: strength of the pull of the head towards zero; both replace weight decay.
+        maps: number of maps, at most.
+        attention: "ablation" silences one channel after another; "uniform" weighs all alike.
+        examples: number of training examples that the attention is computed on.
+        reduction: "sum" over the batch, as in the authors' code with its batches of 64, or "mean",
+            which needs an alpha that is larger by the batch size.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -128,7 +130,7 @@ class DELTA(Strategy):
             self.scaffold.register_buffer(f"attention_{cut}", torch.full((width,), 1 / width))
 
     def _widths(self) -> list[int]:
-        """Return how many channels each map has.
+        """Return the number of channels of each map.
 
         Raises:
             ImpossibleError: the network cannot be cut between its blocks.
@@ -145,13 +147,13 @@ class DELTA(Strategy):
 
     @property
     def start(self) -> Backbone:
-        """The source."""
+        """The frozen copy of the source."""
         own = self.scaffold["start"]
         assert isinstance(own, Backbone)
         return own
 
     def attended(self, cut: int) -> Tensor:
-        """Return the attention to each channel of the map before a coarse block, (C,)."""
+        """Return the attention to each channel of the map at a cut between coarse blocks, (C,)."""
         return self.scaffold.get_buffer(f"attention_{cut}")
 
     def phases(self) -> list[Phase]:
@@ -160,7 +162,7 @@ class DELTA(Strategy):
         return [Phase("train", [Objective(self.loss, learns)], before=before, cached=False)]
 
     def attend(self, data: Data) -> None:
-        """Attend to channels by how much the loss rises without each."""
+        """Compute the attention to channels from how much the loss rises without each."""
         assert data.target is not None
         features, labels = data.target.features(), data.target.labels
         fitted = logistic_head(
@@ -192,7 +194,7 @@ class DELTA(Strategy):
     def _without_each(
         self, cut: int, boundary: tuple[Tensor, ...], labels: Tensor, weight: Tensor, bias: Tensor
     ) -> Tensor:
-        """Return the source's loss without each channel of a map, (C,)."""
+        """Return the source's loss when each channel of a map is silenced in turn, (C,)."""
         behind, width = self.start.suffix(cut, "coarse"), len(self.attended(cut))
         channels, axis = torch.arange(width, device=labels.device), self._axis(cut)
         return torch.cat(
@@ -203,7 +205,7 @@ class DELTA(Strategy):
         )
 
     def _losses(self, features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the mean loss of each time that a batch stands in these rows, (times,)."""
+        """Return the mean loss of each repetition of the batch in the rows, (times,)."""
         times = len(features) // len(labels)
         logits, labels = features @ weight.T + bias, labels.repeat(times)
         each = nn.functional.cross_entropy(logits, labels, reduction="none")

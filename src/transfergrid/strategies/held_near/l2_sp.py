@@ -19,31 +19,31 @@ from transfergrid.strategies import (
 
 
 def half_square(parts: list[Tensor]) -> Tensor:
-    """Return half the squared length of all tensors together."""
+    """Return half the squared norm of all tensors, taken as one vector."""
     return torch.stack([0.5 * part.square().sum() for part in parts]).sum()
 
 
 class L2SP(Strategy):
     """Fine-tuning whose weights are pulled towards where they started, and not towards zero.
 
-    Anchored are all weights of the backbone, biases and those of norm layers too; nothing else
-    decays, whatever the training says.
+    All weights of the backbone are anchored, biases and norm layers included. There is no other
+    weight decay, whatever the training config says.
 
     Formula:
         CE + a/2 |w - w0|^2 + b/2 |head|^2
     Try it:
-        with few labels and a source near the target, where fine-tuning forgets; a far source holds
-        back. Any other gradient strategy is pulled likewise by its key `l2_sp`
+        with few labels and a source near the target, where fine-tuning forgets; a source far from
+        it holds back. Any other gradient strategy gets the same pull by its key `l2_sp`
     Cost:
-        that of full fine-tuning and the weights once more in memory; the same at prediction
+        full fine-tuning and a second copy of the weights in memory; nothing more at prediction
     Source:
         Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with
         convolutional networks, ICML, arXiv 1802.01483, section 3; half of each square, as in the
         authors' code
 
     Args:
-        alpha: pull of the backbone towards its start.
-        beta: pull of the head towards zero; both stand in the place of weight decay.
+        alpha: strength of the pull of the backbone towards its start.
+        beta: strength of the pull of the head towards zero; both replace weight decay.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 

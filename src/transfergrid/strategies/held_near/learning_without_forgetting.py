@@ -1,4 +1,4 @@
-"""Fine-tune while the source's own head goes on saying what it said of the target's inputs."""
+"""Fine-tune while the source's own head keeps its outputs on the target's inputs."""
 
 from typing import Any, Literal
 
@@ -26,11 +26,11 @@ from transfergrid.strategies.held_near.co_tuning import check_classes
 
 
 def forgotten(recorded: Tensor, now: Tensor, temperature: float) -> Tensor:
-    """Return KL(recorded || now) of softened outputs, a mean over the batch; no T^2 before it.
+    """Return KL(recorded || now) of softened outputs, a mean over the batch, without a factor T^2.
 
     Args:
-        recorded: logits of the source before the first step, (batch, source classes).
-        now: logits of its head on the features as they are, likewise.
+        recorded: the source's logits before the first step, (batch, source classes).
+        now: its head's logits on the current features, likewise.
         temperature: T, softens both.
     """
     return nn.functional.kl_div(
@@ -44,26 +44,28 @@ def forgotten(recorded: Tensor, now: Tensor, temperature: float) -> Tensor:
 class LearningWithoutForgetting(Strategy):
     """A source that is asked about the target's inputs should answer as it did at the start.
 
-    Its answers are those of the weights before the first step, in eval mode, to the same augmented
-    view that the network sees. No example of the source is needed, but its head is. Predictions
-    are the target head's. The paper's warm-up of the new head is `probe_first`.
+    The reference outputs are those of the weights before the first step, in eval mode, for the same
+    augmented view that the network sees. No example of the source is needed, but its head is. The
+    target's head makes the predictions. The paper's warm-up of the new head is `probe_first`.
 
     Formula:
         CE(target head, y) + lambda * KL(softmax(z_0 / T) || softmax(z / T)), z the source head's
     Try it:
-        where what the source knew must last, or few labels come with a source of classes that tell
-        the target's inputs apart; it holds back where these mean nothing to the source
+        where the source's knowledge must be kept, or with few labels and a source whose classes
+        tell the target's inputs apart; where the target's inputs mean nothing to the source, it
+        holds back
     Cost:
-        one pass more of the source a step, or one for each example where inputs come again as they
-        are; memory of both networks while training; that of full fine-tuning at prediction
+        one more forward pass of the source a step, or a single one for each example where inputs
+        are not augmented or have k views; memory of both networks in training; nothing more at
+        prediction
     Source:
         Li & Hoiem 2016, Learning without forgetting, ECCV, arXiv 1606.09282, equations 2 to 4; KL
-        has the gradient of the paper's cross-entropy and is 0 at the start
+        has the same gradient as the paper's cross-entropy and is 0 at the start
 
     Args:
-        weight: lambda, of the source's answers; 0 is full fine-tuning.
-        temperature: T, softens both answers.
-        source_head: whether the source's head learns, as in the paper, or stays as it was.
+        weight: lambda, the weight of the source's outputs; 0 is full fine-tuning.
+        temperature: T, softens both outputs.
+        source_head: whether the source's head `learns`, as in the paper, or `stays` as it was.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -106,7 +108,7 @@ class LearningWithoutForgetting(Strategy):
         return logits
 
     def recorded(self, seen: Labelled) -> Tensor:
-        """Return these of a batch, from memory where it has met the same inputs before."""
+        """Return the source's first logits for a batch, cached where the same inputs were seen."""
         said, plan = self.scaffold["said"], self.training_plan
         with torch.no_grad():
             return heard(said, plan, seen, seen.inputs, self.said_at_the_start)

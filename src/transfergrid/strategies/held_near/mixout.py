@@ -1,4 +1,4 @@
-"""Fine-tune while a random part of the weights is the source's (mixout)."""
+"""Fine-tune while a random part of the weights is reset to the source's at each step (mixout)."""
 
 from typing import Annotated, Any
 
@@ -19,15 +19,15 @@ def mixed(weight: Tensor, start: Tensor, kept: Tensor, p: float) -> Tensor:
 
     Args:
         weight: w, of any shape.
-        start: w0, likewise.
-        kept: m, 1 where the weight is used and 0 where its start is: likewise, a draw for each.
-        p: how likely a start is.
+        start: w0, of the same shape.
+        kept: m, of the same shape: 1 where w is used, 0 where w0 is, drawn independently.
+        p: probability that w0 is used.
     """
     return ((1 - kept) * start + kept * weight - p * start) / (1 - p)
 
 
 def matrices_of(module: nn.Module) -> list[Tensor]:
-    """Return the weights that a layer multiplies its inputs by; none of other kinds of it."""
+    """Return the weights that a layer multiplies its inputs by, if it is of a known kind."""
     if isinstance(module, nn.MultiheadAttention):
         own = (module.in_proj_weight, module.q_proj_weight, module.k_proj_weight)
         return [weight for weight in (*own, module.v_proj_weight) if weight is not None]
@@ -38,28 +38,28 @@ def matrices_of(module: nn.Module) -> list[Tensor]:
 class Mixout(Strategy):
     """Fine-tuning in which each weight is its start again with chance p, drawn anew at each step.
 
-    Mixed are the matrices of the backbone's dense layers and attention and the kernels of its
-    convolutions, each number on its own: what the authors' code mixes, less its tables of
-    embeddings, biases and norms; class tokens, positions and scales of layers stay too. The head
-    has no start and stays as it is. Predictions are of the weights themselves; BatchNorm takes note
-    of what the mixed ones make. Dropout stays where the network has it. All parts of a batch have
-    the same mask.
+    The matrices of the backbone's dense layers and attention and the kernels of its convolutions
+    are mixed, each number independently. The authors' code also mixes embedding tables, biases and
+    norms; here those, class tokens, position embeddings and layer scales are not mixed. The head
+    has no start and is not mixed. Predictions use the weights themselves; BatchNorm's running
+    statistics are those of the mixed network. The network's dropout stays. All parts of a batch
+    have the same mask.
 
     Formula:
         used at each step: ((1 - m) w0 + m w - p w0) / (1 - p), m ~ Bernoulli(1 - p)
     Try it:
         with large pretrained text models and few labels, where fine-tuning fails on some seeds; a
-        high p trains a small part of the weights by large, noisy gradients
+        high p trains a small part of the weights at a time, with large, noisy gradients
     Cost:
-        time of full fine-tuning and a little for the masks; memory of the weights twice more; the
-        same at prediction
+        full fine-tuning's time and a little for the masks; two more copies of the weights in
+        memory; nothing more at prediction
     Source:
         Lee, Cho & Kang 2020, Mixout: effective regularization to finetune large-scale pretrained
         language models, ICLR, arXiv 1909.11299, equation 5; gradients are the formula's, with the
-        1 / (1 - p) that the authors' code leaves out
+        factor 1 / (1 - p) that the authors' code leaves out
 
     Args:
-        p: how likely a weight is its start, from 0 (full fine-tuning) to below 1.
+        p: probability that a weight is replaced by its start, from 0 (full fine-tuning) to below 1.
         shared: `lr_factor` and `schedule`.
     """
 
@@ -83,7 +83,7 @@ class Mixout(Strategy):
         return self.task.loss(said, seen.labels)
 
     def _mixed(self) -> dict[str, Tensor]:
-        """Return weights of this step, by the names of the strategy's."""
+        """Return the mixed weights of this step, by their names in the strategy."""
         drawing, starts = own_generator(self, "mixout"), self.scaffold["start"].named_parameters()
         known, matrices, found = dict(self.backbone.named_parameters()), self._matrices(), {}
         for name, start in starts:
@@ -93,7 +93,7 @@ class Mixout(Strategy):
         return found
 
     def _matrices(self) -> set[int]:
-        """Return which parameters are matrices of dense layers and attention, or kernels."""
+        """Return the ids of the parameters to mix: matrices and kernels, no embedding tables."""
         tables = {id(m.weight) for m in self.backbone.modules() if isinstance(m, nn.Embedding)}
         weights = [w for module in self.backbone.modules() for w in matrices_of(module)]
         return {id(weight) for weight in weights} - tables

@@ -1,4 +1,4 @@
-"""Fine-tune so that noise on what enters the network moves no prediction (R3F)."""
+"""Fine-tune so that noise on the network's inputs changes no prediction (R3F)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,15 +26,15 @@ from transfergrid.strategies.modes import unrecorded_statistics
 
 Noise = Literal["uniform", "normal"]
 ON_TOKENS, ON_PIXELS = 1e-5, 0.1
-"""The size of the noise where none is given."""
+"""The default size of the noise."""
 
 
 def symmetric_divergence(clean: Tensor, noised: Tensor) -> Tensor:
-    """Return KL(p | q) + KL(q | p), summed over classes, the mean over the batch.
+    """Return KL(p | q) + KL(q | p), summed over classes, averaged over the batch.
 
     Args:
         clean: logits of p, (batch, classes).
-        noised: of q, likewise.
+        noised: logits of q, (batch, classes).
     """
     p, q = clean.log_softmax(1), noised.log_softmax(1)
     return ((p.exp() - q.exp()) * (p - q)).sum(1).mean()
@@ -43,28 +43,30 @@ def symmetric_divergence(clean: Tensor, noised: Tensor) -> Tensor:
 class R3f(Strategy):
     """Fine-tuning whose predictions must stay where they are when its inputs are a little noisy.
 
-    Of texts the noise is on the embedded tokens, which are detached there; of images, which have no
-    tokens, on the normalised pixels. In the second pass dropout draws anew, as in the authors'
-    code: where the network has dropout the penalty is mostly about that; where it has none, noise
-    of 1e-5 is below rounding, and the method is full fine-tuning. For images `eps` is therefore
-    0.1 where nothing is given, which is our choice. BatchNorm takes note of the clean pass alone.
+    For texts the noise is added to the embedded tokens, which are detached there; for images, which
+    have no tokens, to the normalised pixels. In the second pass dropout is drawn again, as in the
+    authors' code: where the network has dropout, the penalty is mostly about dropout; where it has
+    none, noise of 1e-5 is below rounding, and the method is full fine-tuning. For images `eps` is
+    therefore 0.1 by default, which is our choice. BatchNorm records the statistics of the clean
+    pass alone.
 
     Formula:
         CE(p) + weight (KL(p | q) + KL(q | p)), q the prediction under noise of size eps
     Try it:
-        with pretrained text models and few labels, as a cheaper way to smoothness than adversarial
-        training
+        with pretrained text models and few labels, as a cheaper way to a smooth model than
+        adversarial training
     Cost:
-        twice the time and memory of full fine-tuning; the same at prediction
+        twice the time and memory of full fine-tuning; nothing more at prediction
     Source:
         Aghajanyan et al. 2021, Better fine-tuning by reducing representational collapse, arXiv
-        2008.03156, equation 5; the sum of both divergences over the batch's size is the code's
+        2008.03156, equation 5; both divergences summed and divided by the batch size, as in the
+        authors' code
 
     Args:
-        weight: of the divergence; 0 is full fine-tuning.
-        eps: the noise is uniform in [-eps, eps], or normal with this deviation; null: 1e-5 on
-            embedded tokens, as published, and 0.1 on pixels.
-        noise: `uniform` or `normal`.
+        weight: weight of the divergence; 0 is full fine-tuning.
+        eps: size of the noise, uniform in [-eps, eps] or normal with this standard deviation; null:
+            1e-5 on embedded tokens, as published, and 0.1 on pixels.
+        noise: distribution of the noise, `uniform` or `normal`.
         shared: `lr_factor`, `schedule` and what can be added to any strategy.
     """
 
@@ -124,7 +126,7 @@ class R3f(Strategy):
 
 
 def table_of(backbone: Backbone) -> nn.Embedding | None:
-    """Return what embeds tokens: as the library says, or the first table that is defined."""
+    """Return the token embeddings: the library's, or the first embedding table; None if none."""
     told = getattr(backbone.network, "get_input_embeddings", None)
     tables = [told()] if told is not None else backbone.modules()
     return next((table for table in tables if isinstance(table, nn.Embedding)), None)
@@ -132,7 +134,7 @@ def table_of(backbone: Backbone) -> nn.Embedding | None:
 
 @contextmanager
 def changed(layer: nn.Module, change: Any) -> Iterator[None]:
-    """Let a layer's outputs be changed on their way."""
+    """Pass a layer's outputs through `change` while inside."""
     hook = layer.register_forward_hook(lambda module, given, output: change(output))
     try:
         yield

@@ -11,19 +11,20 @@ from transfergrid.strategies.draws import same_draws
 from transfergrid.strategies.modes import unrecorded_statistics
 
 SMALLEST = 1e-12
-"""Added to the gradient's length, which may be 0."""
+"""Added to the gradient's norm, which may be 0."""
 
 
 SCALE = 1024.0
-"""Of the first loss: half-precision gradients would vanish, and the way's length is rho anyway."""
+"""Factor of the first loss, against underflow in half precision; the step is normalised anyway."""
 
 
 def ascent(gradients: list[Tensor | None], rho: float) -> list[Tensor | None]:
-    """Return the way of length rho along a gradient, all tensors of it taken as one vector.
+    """Return the step of length rho along a gradient, whose tensors are taken as one vector.
 
     Args:
-        gradients: of the loss; None for what it does not depend on, and for the way there.
-        rho: how far.
+        gradients: of the loss, one for each parameter; None, where the loss does not depend on it,
+            stays None.
+        rho: length of the step.
     """
     lengths = [torch.linalg.vector_norm(part) for part in gradients if part is not None]
     scale = rho / (torch.linalg.vector_norm(torch.stack(lengths)) + SMALLEST)
@@ -33,24 +34,25 @@ def ascent(gradients: list[Tensor | None], rho: float) -> list[Tensor | None]:
 class Sam(Strategy):
     """Fine-tuning whose gradient is taken a step of length rho uphill from the weights.
 
-    The weights move from where they are, by the gradient found there. Both passes see the same
-    batch under the same dropout; BatchNorm takes note of the first alone. Where a batch comes in
-    parts, each part has its own way uphill. The control that asks whether what is gained by staying
-    near a source is gained by flatness alone.
+    The gradient is taken at the point uphill and applied to the original weights. Both passes see
+    the same batch with the same dropout; BatchNorm records the statistics of the first one alone.
+    Where a batch comes in parts, each part has its own uphill step. SAM is also a control: is the
+    gain of staying near a source a gain of flatness alone?
 
     Formula:
         w <- w - lr grad L(w + e), e = rho g / |g|, g = grad L(w)
     Try it:
-        with few labels, where fine-tuning fits the training examples at once; not where time counts
+        with few labels, where fine-tuning fits the training examples at once; not where time
+        matters
     Cost:
-        twice the time of full fine-tuning at each step; memory of the weights once more; the same
-        at prediction
+        twice the time of full fine-tuning at each step; one more copy of the weights in memory;
+        nothing more at prediction
     Source:
         Foret et al. 2021, Sharpness-aware minimization for efficiently improving generalization,
         arXiv 2010.01412, equations 2 and 3
 
     Args:
-        rho: length of the step uphill; 0 is full fine-tuning.
+        rho: length of the uphill step; 0 is full fine-tuning.
         shared: `lr_factor` and `schedule`.
     """
 

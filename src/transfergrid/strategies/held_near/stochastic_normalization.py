@@ -1,4 +1,4 @@
-"""Fine-tune while BatchNorm takes running statistics or the batch's, at random for each channel."""
+"""Fine-tune while each BatchNorm channel uses the batch's or running statistics, at random."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,27 +25,28 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 def drawn(p: float, channels: int, rng: torch.Generator) -> Tensor:
-    """Return for each channel whether the batch's statistics are taken, with chance `p`."""
+    """Return which channels use the batch's statistics, each with probability `p`: (channels,)."""
     return torch.rand(channels, generator=rng, device=rng.device) < p
 
 
 def normalised(
     layer: BatchNorm, plain: Callable[[Tensor], Tensor], inputs: Tensor, by_batch: Tensor
 ) -> Tensor:
-    """Return what a layer in training mode makes of inputs, (batch, channels, ...), and note them.
+    """Return the outputs of a layer in training mode, (batch, channels, ...).
 
-    Running statistics are those from before this batch, which they take note of as ever.
+    The running statistics that normalise are those from before this batch, which then updates them
+    as usual.
 
     Args:
-        layer: whose statistics they are.
-        plain: its own forward pass, whatever else that does channel by channel.
-        inputs: of the layer.
-        by_batch: the channels that take the batch's statistics, (channels,).
+        layer: the BatchNorm layer.
+        plain: its own forward pass, which may also do other things channel by channel.
+        inputs: inputs of the layer.
+        by_batch: mask of the channels that use the batch's statistics, (channels,).
     """
     mean, var = layer.running_mean, layer.running_var
     assert mean is not None
     assert var is not None
-    layer.training = False  # of copies: gradients are of the statistics as they are now
+    layer.training = False  # on copies, as backward needs the statistics that were used
     layer.running_mean, layer.running_var = mean.clone(), var.clone()
     by_past = plain(inputs)
     layer.running_mean, layer.running_var, layer.training = mean, var, True
@@ -69,26 +70,26 @@ def _mixing(layer: BatchNorm, p: float, rng: torch.Generator) -> Iterator[None]:
 class StochasticNormalization(Strategy):
     """Fine-tuning in which half of the channels, others at each step, use running statistics.
 
-    The rest use the batch's, as usual; the running ones begin as the source's.
+    The other channels use the batch's statistics, as usual; the running ones begin as the source's.
 
-    All BatchNorm layers that learn take part; running statistics move as they do in full
-    fine-tuning, and predictions are made as there. A network without BatchNorm is impossible. All
-    parts of a batch have the same draws.
+    All BatchNorm layers that learn take part. Running statistics move, and predictions are made, as
+    in full fine-tuning. A network without BatchNorm is refused. All parts of a batch have the same
+    draws.
 
     Formula:
         s norm(x; batch) + (1 - s) norm(x; running), s ~ Bernoulli(p) for each channel at each step
     Try it:
-        with few labels and small batches on convolutional networks that were trained with labels;
-        from self-supervised weights it lost to full fine-tuning in the authors' own table
+        with few labels and small batches, on convolutional networks that were pretrained with
+        labels; from self-supervised weights it lost to full fine-tuning in the authors' own table
     Cost:
-        time of full fine-tuning and one more pass of each norm layer, whose outputs are held twice;
-        the same at prediction
+        full fine-tuning and one more pass of each norm layer, whose outputs are held twice; nothing
+        more at prediction
     Source:
         Kou, You, Long & Wang 2020, Stochastic normalization, NeurIPS, section 3.2; p as in the
         authors' code
 
     Args:
-        p: how likely a channel takes the batch's statistics; 1 is full fine-tuning, 0 normalises by
+        p: probability that a channel uses the batch's statistics; 1 is full fine-tuning, 0 uses the
             running ones alone.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """

@@ -1,4 +1,4 @@
-"""Weights of classes from what a source model confuses, and what it predicts on the target."""
+"""Class weights from a source model's confusion matrix and its predictions on the target (BBSE)."""
 
 from typing import Any
 
@@ -20,20 +20,20 @@ from transfergrid.strategies.label_shift.shares import LabelShift
 
 
 def weights_of_classes(said: Tensor, labels: Tensor, target: Tensor) -> tuple[Tensor, float]:
-    """Return the weights w of C w = q (Lipton et al. 2018, equation 3), and how well C is posed.
+    """Return the solution w of C w = q (Lipton et al. 2018, equation 3), and C's conditioning.
 
-    C is the joint confusion, C_ij the share of held-out source examples that are of class j and are
-    taken for i; q the shares of what is predicted on the target. A negative weight becomes 0, and
-    that of a class without held-out examples is 1: nothing is known of it.
+    C is the joint confusion matrix: C_ij is the share of held-out source examples that have class j
+    and are predicted as i. q has the shares of predicted classes on the target. Negative weights
+    are set to 0. A class without held-out examples gets weight 1, as nothing is known about it.
 
     Args:
         said: predicted classes of held-out source examples, (n,).
         labels: their classes, (n,).
-        target: shares of the classes that are predicted on the target, (classes,).
+        target: q, shares of predicted classes on the target, (classes,).
 
     Returns:
-        Weights (classes,), and the smallest singular value of C: near 0 there is no answer, and
-        the shortest one is taken.
+        Weights (classes,), and the smallest singular value of C. Near 0 the system is nearly
+        singular; of a singular one the least-squares solution of least norm is taken.
     """
     classes = len(target)
     joint = torch.zeros(classes, classes, dtype=target.dtype)
@@ -47,15 +47,15 @@ def weights_of_classes(said: Tensor, labels: Tensor, target: Tensor) -> tuple[Te
 class Bbse(LabelShift):
     """Re-weight source examples by the target's shares of classes, from the confusion (BBSE).
 
-    The model of the first phase need not be right, only be confused in the same way on both
-    domains: within a class the inputs are taken to be alike.
+    The model of the first phase need not be accurate, but its confusion between classes must be the
+    same in both domains: it is assumed that inputs of a class have the same distribution in both.
 
     Formula:
         CE(source), then mean of w_y CE(source); C w = q, C_ij = share(said i, is j) on a fifth of
         the source held out of the first phase, q_i = share(said i) on the target; w from 0 on
     Try it:
-        where the target has the source's classes in other shares, and each class looks alike on
-        both sides; in partial pairs it finds the classes that are not there
+        where the target has the source's classes in other shares, and each class looks the same in
+        both domains; in partial pairs it finds the classes that are absent
     Cost:
         that of `source_only`, and one pass over source and unlabelled inputs
     Source:
@@ -65,7 +65,7 @@ class Bbse(LabelShift):
 
     Args:
         strength: s of the weights 1 + s (w - 1), from 0 to 1.
-        share: of the steps, after which classes are weighted.
+        share: share of the steps after which classes are weighted.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -73,7 +73,7 @@ class Bbse(LabelShift):
     transfers = "instances"
     also_called = ("black_box_shift_estimation", "label_shift")
     badges = ("formula_exact", "trajectory_exact")
-    version = 2  # 1 brought clipped weights to a mean of 1
+    version = 2  # version 1 scaled clipped weights to a mean of 1
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Bbse(LabelShift):
         return in_one_run(both, self.shared_schedule)
 
     def weigh(self, data: Data) -> None:
-        """Find the weights of classes."""
+        """Compute the class weights."""
         outputs, labels, target = self.measured(data)
         said = target.argmax(1).bincount(minlength=self.task.outputs).double()
         found, smallest = weights_of_classes(outputs.argmax(1), labels, said / said.sum())
@@ -111,7 +111,7 @@ class Bbse(LabelShift):
         kept("posed").fill_(smallest)
 
     def on_weighted(self, batch: Batch, progress: float) -> Tensor:
-        """Return the mean over a batch of each example's loss times the weight of its class."""
+        """Return the batch mean of each example's loss times its class weight."""
         seen, total = batch.source[0], 0.0
         outputs, weights = self.predict(seen.inputs), self.scaffold.get_buffer("weights")
         for k in seen.labels.unique():  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Predictions of a source model, calibrated and moved to the target's shares of classes."""
+"""A source model's predictions, calibrated and corrected to the target's class shares (EM)."""
 
 import torch
 from torch import Tensor
@@ -9,19 +9,20 @@ from transfergrid.strategies import Data, Phase, Sizes
 from transfergrid.strategies.label_shift.shares import LabelShift
 
 ROUNDS, STILL = 2000, 1e-9
-"""Of the maximisation, at most; and how little a share moves where it has ended."""
+"""EM stops after so many rounds, or when no share changes by more than this."""
 RIDGE = 1e-4
-"""Pull of a calibration towards none, for predictions that are all right have no best sharpness."""
+"""Penalty on 1/T - 1 and b: if all predictions are right, the likelihood has no maximum."""
 
 
 def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return 1/T and b of softmax(z / T + b) that fit labels best (bias-corrected temperature).
+    """Return 1/T and b for which softmax(z / T + b) fits the labels best.
 
-    The problem is convex. At its solution the mean prediction has the labels' shares, but for the
-    ridge on 1/T - 1 and b, half of 1e-4 times their squares.
+    This is bias-corrected temperature scaling. The problem is convex. At its solution the mean
+    prediction equals the labels' shares, except for the effect of a small penalty: 1e-4 / 2 times
+    the squares of 1/T - 1 and b. Without examples they are 1 and 0.
 
     Args:
-        outputs: logits z of examples that the model has not learned from, (n, classes) float64.
+        outputs: logits z of examples that the model was not trained on, (n, classes) float64.
         labels: their classes, (n,).
     """
     sharpness = torch.ones((), dtype=outputs.dtype, requires_grad=True)
@@ -49,14 +50,15 @@ def calibration(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shares_of_target(said: Tensor, source: Tensor) -> Tensor:
-    """Return the shares of classes that make predictions on the target most likely, (classes,).
+    """Return the maximum likelihood estimate of the target's class shares, (classes,).
 
-    Expectation maximisation (Saerens et al. 2002, equation 2.9): predictions are moved from the
-    source's shares to those of the target, whose mean they then are.
+    It is found by expectation maximisation (Saerens et al. 2002, equation 2.9): predictions are
+    reweighted from the source's shares to the current target shares, and their mean is the next
+    estimate.
 
     Args:
-        said: calibrated predictions on the target, (n, classes).
-        source: shares of the classes among what they were calibrated on, (classes,).
+        said: calibrated probabilities on the target, (n, classes).
+        source: class shares among the examples used for calibration, (classes,).
     """
     found = source
     for _ in range(ROUNDS):
@@ -70,16 +72,16 @@ def shares_of_target(said: Tensor, source: Tensor) -> Tensor:
 class LabelShiftEm(LabelShift):
     """Move a source model's predictions to the target's shares of classes (EM of Saerens).
 
-    The model is calibrated on a fifth of the source that it was not trained on; the shares of its
-    labels are the source's. No weight moves after that: predictions alone are another mixture.
-    Shares are found on all unlabelled inputs together.
+    The model is calibrated on a fifth of the source that it was not trained on; the class shares of
+    that fifth count as the source's. No weight changes after training: only the predictions are
+    corrected. The target's shares are estimated on all unlabelled inputs together.
 
     Formula:
         p(y|x) ~ (q_y / p_y)^s softmax(z / T + b)_y;  T, b by likelihood on a fifth of the source;
         q = mean over the target of (q / p) softmax(z / T + b), normalised, until it stands still
     Try it:
-        where the target has the source's classes in other shares, and each class looks alike on
-        both sides; the cheapest correction there is
+        where the target has the source's classes in other shares, and each class looks the same in
+        both domains; the cheapest correction there is
     Cost:
         that of `source_only`, and one pass over source and unlabelled inputs; nothing at
         prediction
@@ -111,7 +113,7 @@ class LabelShiftEm(LabelShift):
         ]
 
     def move(self, data: Data) -> None:
-        """Calibrate the predictions and find the target's shares."""
+        """Calibrate the predictions, and estimate the target's class shares."""
         outputs, labels, target = self.measured(data)
         sharpness, bias = calibration(outputs, labels)
         given = self.scaffold.get_buffer("given").cpu()

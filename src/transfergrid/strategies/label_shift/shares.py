@@ -1,4 +1,4 @@
-"""What strategies share that find out a target's shares of classes by a model of the source."""
+"""The base class of strategies that estimate a target's class shares with a source model."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from transfergrid.strategies import (
 from transfergrid.strategies.adaptation.alignment import ADAPTED, SAME
 
 HELD_OUT = 5
-"""Of each class of the source, one example of so many is held out, and one of fewer."""
+"""One example in so many of each source class is held out; of a smaller class, one."""
 
 
 class LabelShift(Strategy):
@@ -30,7 +30,7 @@ class LabelShift(Strategy):
     loss of the first phase. At strength 0 nothing is held out, and it is `source_only`.
 
     Args:
-        strength: how much of what was found is used, from 0 to 1.
+        strength: how much of the estimated shift is corrected, from 0 to 1.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -54,9 +54,9 @@ class LabelShift(Strategy):
             self.scaffold.register_buffer(name, torch.zeros(classes, dtype=torch.float64))
 
     def hold_out(self, data: Data) -> None:
-        """Set a fifth of each class of the source aside, one at least; the seed block says which.
+        """Hold out a fifth of each source class, at least one example, drawn by the seed block.
 
-        A class of one example keeps it.
+        Of a class with a single example none is held out.
         """
         labels, held = data.source[0].labels.cpu(), self.scaffold.get_buffer("held")
         for k in range(self.task.outputs):
@@ -79,13 +79,14 @@ class LabelShift(Strategy):
         return self.task.loss(self.predict(seen.inputs), seen.labels)
 
     def learning(self) -> Objective:
-        """Return the loss of the first phase, all weights learning."""
+        """Return the objective of the first phase, in which all weights learn."""
         return Objective(self.on_kept if self.strength else self.loss, self.everything())
 
     def measured(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (n, classes) and labels (n,) of what is held out, and the target's logits.
+        """Return logits and labels of held-out source examples, and the target's logits.
 
-        All float64, on the CPU. The shares of what is held out are noted as those of the source.
+        Shapes are (n, classes), (n,) and (m, classes). Logits are float64, all is on the CPU. The
+        class shares of the held-out examples are stored as the source's.
         """
         assert data.unlabelled is not None
         source, held = data.source[0], self.scaffold.get_buffer("held").cpu()
@@ -96,7 +97,7 @@ class LabelShift(Strategy):
 
     def tells(self) -> dict[str, Any]:
         if not self.scaffold.get_buffer("given").any():
-            return {}  # nothing was measured: at strength 0, or by the step that was chosen
+            return {}  # nothing measured: strength is 0, or the chosen step was before it
         names = self.task.names
         return {
             f"{whose}_shares": dict(

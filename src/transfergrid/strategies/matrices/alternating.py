@@ -1,4 +1,4 @@
-"""Factors of rows and columns by alternating least squares, of one matrix or of several at once."""
+"""Alternating least squares for factors of rows and columns, of one matrix or several jointly."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,31 +11,31 @@ from transfergrid.records.seeds import generator
 from transfergrid.strategies.matrices.known_entries import Entries
 
 AT_ONCE = 2**16
-"""Entries whose squares are held at once."""
+"""Number of entries whose outer products are held in memory at a time."""
 SIZE = 0.1
-"""Standard deviation of what factors of columns begin as, times the root of their number."""
+"""Standard deviation of initial column factors, times the square root of the rank."""
 
 
 class Term(NamedTuple):
-    """What one matrix says of the factors of its rows, given those of its columns."""
+    """One matrix's part of the objective for row factors, given its column factors."""
 
     entries: Entries
     columns: Tensor
-    """(columns, rank)."""
+    """Factors of the columns, (columns, rank)."""
     weight: float = 1.0
-    """Of each squared error."""
+    """Weight of each squared error."""
 
 
 def row_factors(terms: Sequence[Term], n: int, penalty: float, by_count: bool = False) -> Tensor:
-    """Return the factors (n, rank) of rows at which the objective of `terms` is least.
+    """Return the row factors (n, rank) that minimise the objective of `terms`.
 
-    That is, row by row, sum of weight (value - u · v)² over known entries + penalty |u|².
+    For each row u it is the sum over known entries of weight (value - u · v)², plus penalty |u|².
 
     Args:
-        terms: of one matrix, or of several that have the rows in common.
-        n: rows.
-        penalty: on each row's factors.
-        by_count: the penalty is times the row's entries, each counting its weight.
+        terms: of one matrix, or of several that share the rows.
+        n: number of rows.
+        penalty: penalty on each row's factors.
+        by_count: whether the penalty is multiplied by the weighted number of the row's entries.
     """
     rank = terms[0].columns.shape[1]
     like = terms[0].columns
@@ -51,16 +51,16 @@ def row_factors(terms: Sequence[Term], n: int, penalty: float, by_count: bool = 
             right += sums[:, rank**2 : -1]
             counts += sums[:, -1]
     strength = penalty * (counts if by_count else torch.ones_like(counts))
-    strength = torch.where(strength > 0, strength, 1.0)  # of a row without entries
+    strength = torch.where(strength > 0, strength, 1.0)  # for a row without entries
     left += strength[:, None, None] * torch.eye(rank, dtype=left.dtype, device=left.device)
     found: Tensor = torch.linalg.solve(left, right)
     return found
 
 
 def _sums(of: Tensor, n: int, values: Tensor) -> Tensor:
-    """Return the sum of the values (m, width) of each of n, (n, width).
+    """Return the sums of values (m, width) by their index in `of`, (n, width).
 
-    A product with a sparse matrix: `index_add_` takes entry by entry.
+    It is a product with a sparse matrix, as `index_add_` is slow: it adds entry by entry.
     """
     places = torch.stack([of, torch.arange(len(of), device=of.device)])
     member = torch.sparse_coo_tensor(
@@ -71,18 +71,18 @@ def _sums(of: Tensor, n: int, values: Tensor) -> Tensor:
 
 
 class Block(NamedTuple):
-    """One matrix, which has its rows in common with others and its columns for itself."""
+    """One matrix, which shares its rows with others and has its own columns."""
 
     entries: Entries
     columns: int
-    """How many there are."""
+    """Number of columns."""
     name: str
-    """Names the random numbers that its factors begin with."""
+    """Name of the random stream of its initial factors."""
     weight: float = 1.0
 
 
 class Factors(NamedTuple):
-    """Of the rows (rows, rank), and of each block's columns (columns, rank)."""
+    """Factors of the rows (rows, rank), and of each block's columns (columns, rank)."""
 
     rows: Tensor
     columns: list[Tensor]
@@ -97,18 +97,18 @@ def factorised(
     sweeps: int,
     seed: int,
 ) -> Factors:
-    """Return factors after so many sweeps: rows, then the columns of each block.
+    """Return factors after a number of sweeps, each over rows, then the columns of each block.
 
     Each half of a sweep is solved exactly, so the objective never rises.
 
     Args:
         blocks: matrices with the same rows.
-        rows: how many there are.
+        rows: number of rows.
         rank: length of the factors.
         penalty: see `row_factors`.
-        by_count: likewise.
-        sweeps: how many.
-        seed: of the block; columns begin at random.
+        by_count: see `row_factors`.
+        sweeps: number of sweeps.
+        seed: the block seed; columns begin at random.
     """
     columns = [_begun(block, rank, seed) for block in blocks]
     found = columns[0].new_zeros(rows, rank)

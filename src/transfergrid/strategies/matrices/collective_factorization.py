@@ -1,4 +1,4 @@
-"""Factors of the target's ratings and of a source's at once, users or items in common."""
+"""Joint factors of the target's and a source's ratings, which share users or items."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -43,10 +43,10 @@ SAME = replace(PENALTY, as_baseline=True)
 class CollectiveFactorization(MatrixFactorization):
     """Collective matrix factorization: whoever is in both matrices has the same factors in both.
 
-    Users (or items) are the same by name. Each matrix has its own means and its own standard
-    deviation, of training entries alone, so that clicks may stand beside stars. At α = 0 the source
-    is not looked at: `matrix_factorization` to the last bit. Users of the source alone
-    help to place its items, and are known in the target by their factors.
+    Users (or items) are matched by name. Each matrix has its own means and its own standard
+    deviation, of training entries alone, so that clicks can be combined with stars. At α = 0 the
+    source is not used: it is `matrix_factorization` to the last bit. Users that only the source has
+    help to determine its items' factors, and the target knows them by their factors.
 
     Formula:
         (1 - α) sum over the target's entries of (y - u · z)² + α sum over the source's of
@@ -63,14 +63,14 @@ class CollectiveFactorization(MatrixFactorization):
         section 4, squared loss
 
     Args:
-        alpha: α, what the source's entries count.
+        alpha: α, the weight of the source's entries.
         shares: what both matrices have in common, by name: users or items.
         rank: length of the factors.
         regularisation: λ.
-        by_count: λ is times the ratings of each, as they count.
-        sweeps: how often factors are solved for.
-        centre: whose means are taken off beside that of all: both, users, items or none.
-        damping: entries of no difference that each user and each item has beside its own.
+        by_count: whether λ is multiplied by the weighted number of ratings of each user and item.
+        sweeps: number of alternating sweeps.
+        centre: whose means are subtracted, after the overall mean: both, users, items or none.
+        damping: number of virtual entries with deviation 0 added to each user and each item.
     """
 
     needs = Needs(source="domain", domains=1, steps=False, tasks=("completion",))
@@ -138,10 +138,10 @@ class CollectiveFactorization(MatrixFactorization):
         self.factorise(entries, names, beside, turned=bool(axis))
 
     def _look(self, ours: Tensor, theirs: Tensor) -> None:
-        """Count what both matrices have in common.
+        """Count the users or items that both matrices have in common.
 
         Raises:
-            BadInputError: nothing.
+            BadInputError: there are none.
         """
         shared = torch.isin(ours, theirs).sum()
         if not shared:

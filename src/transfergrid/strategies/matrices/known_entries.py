@@ -1,4 +1,4 @@
-"""Known entries of a matrix as numbered rows and columns, and the damped means that centre them."""
+"""Known entries of a matrix, by row and column index, and damped means to centre them."""
 
 from typing import Literal, NamedTuple
 
@@ -8,29 +8,29 @@ from torch import Tensor
 from transfergrid.strategies.phases import View
 
 Centre = Literal["both", "users", "items", "none"]
-"""Whose means are taken off beside the mean of all entries."""
+"""Whose means are subtracted after the mean of all entries."""
 
 
 class Entries(NamedTuple):
-    """Known entries of one matrix; what is missing is not among them."""
+    """The known entries of a matrix, as parallel tensors; missing entries are left out."""
 
     rows: Tensor
-    """(n,) int64, from 0 on: each entry's row, a user."""
+    """(n,) int64, the row of each entry, a user, from 0."""
     columns: Tensor
-    """(n,) likewise its column, an item."""
+    """(n,) int64, the column of each entry, an item, from 0."""
     values: Tensor
     """(n,) float64."""
 
     @property
     def turned(self) -> "Entries":
-        """The same with rows and columns exchanged."""
+        """The entries of the transposed matrix."""
         return Entries(self.columns, self.rows, self.values)
 
 
 class Names(NamedTuple):
-    """What the rows and the columns are known by: sorted numbers of names, (rows,) and (columns,).
+    """The names of rows and columns, as sorted integers, (rows,) and (columns,).
 
-    See `data.entries`.
+    See `data.entries` for how names become integers.
     """
 
     rows: Tensor
@@ -38,9 +38,9 @@ class Names(NamedTuple):
 
 
 def place(numbers: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where numbers of names (n,) stand among the known ones, sorted, and whether they do.
+    """Return the index of each name (n,) among the sorted known names, and whether it is known.
 
-    The place of one that is not known is 0.
+    The index of an unknown name is 0.
     """
     if not len(known):
         return torch.zeros_like(numbers), torch.zeros_like(numbers, dtype=torch.bool)
@@ -50,14 +50,14 @@ def place(numbers: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read(view: View) -> tuple[Tensor, Tensor]:
-    """Return the numbers of names (n, 2) of a view's entries, and their values (n,) float64."""
+    """Return the row and column names (n, 2) of a view's entries, and their values (n,) float64."""
     numbers = view.inputs()
     assert isinstance(numbers, Tensor)
     return numbers, view.labels.reshape(-1).double()
 
 
 def known(view: View, further: Names | None = None) -> tuple[Entries, Names]:
-    """Return a view's entries, and the names of rows and columns, `further` ones among them."""
+    """Return a view's entries, and its names of rows and columns together with `further` ones."""
     numbers, values = read(view)
     told = [numbers[:, axis] for axis in (0, 1)]
     if further is not None:
@@ -68,28 +68,28 @@ def known(view: View, further: Names | None = None) -> tuple[Entries, Names]:
 
 
 class Means(NamedTuple):
-    """What is said of an entry by its row and its column alone: mean + row + column."""
+    """The part of an entry that its row and column alone predict: mean + row + column."""
 
     mean: Tensor
     rows: Tensor
     columns: Tensor
 
     def of(self, entries: Entries) -> Tensor:
-        """Return what they say of each entry (n,)."""
+        """Return the sum of the three for each entry (n,)."""
         return self.mean + self.rows[entries.rows] + self.columns[entries.columns]
 
 
 def damped(entries: Entries, sizes: tuple[int, int], centre: Centre, damping: float) -> Means:
-    """Return the means of known entries: of all, of the rest by item, of what is left by user.
+    """Return the overall mean, then the items' means of the rest, then the users' of what is left.
 
-    A mean of m entries counts m / (m + damping) of itself, so that of few is near 0; of a row or
-    column without any it is 0.
+    A mean of m entries is multiplied by m / (m + damping), so with few entries it is near 0; for a
+    row or column without entries it is 0.
 
     Args:
-        entries: that are known.
-        sizes: how many rows and columns there are.
-        centre: whose means are taken.
-        damping: entries of no difference that each row and each column has beside its own.
+        entries: the known entries.
+        sizes: numbers of rows and columns.
+        centre: whose means are taken; others are 0.
+        damping: number of virtual entries with deviation 0 added to each row and each column.
     """
     left = entries.values
     mean = left.mean()
@@ -105,20 +105,20 @@ def damped(entries: Entries, sizes: tuple[int, int], centre: Centre, damping: fl
 
 
 def _damped(values: Tensor, of: Tensor, n: int, damping: float) -> Tensor:
-    """Return the sum of the values (m,) of each (n,) over their number and the damping."""
+    """Return the damped means (n,) of values (m,) by their index in `of`."""
     sums = values.new_zeros(n).index_add_(0, of, values)
     counts = values.new_zeros(n).index_add_(0, of, torch.ones_like(values)) + damping
     return torch.where(counts > 0, sums / counts.clamp_min(1e-300), 0.0)
 
 
 def centred(entries: Entries, means: Means) -> tuple[Entries, Tensor]:
-    """Return entries less their means, in the standard deviation of that, and this deviation."""
+    """Return entries minus their means, divided by their standard deviation; and that deviation."""
     left = entries.values - means.of(entries)
     unit = spread(left)
     return Entries(entries.rows, entries.columns, left / unit), unit
 
 
 def spread(values: Tensor) -> Tensor:
-    """Return the standard deviation of values (n,), 1 where they are all alike."""
+    """Return the standard deviation of values (n,), or 1 if they are all equal."""
     found = values.std(correction=0)
     return torch.where(found > 0, found, torch.ones_like(found))

@@ -1,4 +1,4 @@
-"""Factors of users and items of the target's ratings alone."""
+"""Factors of users and items, from the target's ratings alone."""
 
 from transfergrid.strategies import Count, Data, NotNegative, Positive, Range
 from transfergrid.strategies.matrices.alternating import Block, factorised
@@ -13,26 +13,27 @@ from transfergrid.strategies.matrices.known_entries import (
 from transfergrid.strategies.matrices.over_entries import FillsMatrix
 
 PENALTY = Range(0.3, 100.0, default=2.0)
-"""Where the penalty on factors is looked for."""
+"""Search range of the penalty on factors."""
 RANK = Range(1, 20, default=5)
 
 
 class MatrixFactorization(FillsMatrix):
     """An entry is a user's and an item's mean, and the product of their factors.
 
-    Factors are those of what means leave, in its own standard deviation, so that a penalty means as
-    much whatever the unit. Known entries alone are summed over: what is missing is no 0. Whom no
-    training entry tells of has factors of 0, and the means remain.
+    Factors are fitted to the ratings minus their means, divided by the standard deviation of that,
+    so that a penalty means the same in any unit. Sums are over known entries alone: a missing entry
+    is not 0. A user or item without training entries has factors of 0, and the means remain.
 
     Formula:
         sum over known entries of ((r - m - b_u - b_i) / s - u · v)² + λ (sum |u|² + sum |v|²), s
         the standard deviation of what means leave, by alternating least squares
 
     Try it:
-        With ten ratings a user and more; with fewer its factors are little else than 0.
+        With ten or more ratings for each user; with fewer, factors are hardly more than 0.
 
     Cost:
-        A sweep takes entries x rank² operations; a second for a hundred thousand ratings.
+        A sweep takes entries x rank² operations; about a second in all for a hundred thousand
+        ratings.
 
     Source:
         Koren, Bell & Volinsky 2009, Matrix factorization techniques for recommender systems,
@@ -42,11 +43,11 @@ class MatrixFactorization(FillsMatrix):
     Args:
         rank: length of the factors.
         regularisation: λ.
-        by_count: λ is times the ratings of each user and each item (ALS-WR), another model; then
-            the paper's λ is 0.065.
-        sweeps: how often users' and items' factors are solved for.
-        centre: whose means are taken off beside that of all: both, users, items or none.
-        damping: entries of no difference that each user and each item has beside its own.
+        by_count: whether λ is multiplied by the number of ratings of each user and item (ALS-WR),
+            which is another model; the paper's λ is then 0.065.
+        sweeps: number of alternating sweeps over users' and items' factors.
+        centre: whose means are subtracted, after the overall mean: both, users, items or none.
+        damping: number of virtual entries with deviation 0 added to each user and each item.
     """
 
     space = {"regularisation": PENALTY, "rank": RANK}
@@ -76,13 +77,13 @@ class MatrixFactorization(FillsMatrix):
     def factorise(
         self, entries: Entries, names: Names, beside: Block | None = None, turned: bool = False
     ) -> None:
-        """Find the factors of entries, together with those of another matrix, if there is one.
+        """Fit the factors of entries, jointly with those of another matrix if there is one.
 
         Args:
-            entries: of the target.
-            names: of their rows and columns, and of those that the other matrix adds.
+            entries: entries of the target.
+            names: names of their rows and columns, and of those that the other matrix adds.
             beside: another matrix with the same rows.
-            turned: whether its rows are the columns of the entries.
+            turned: whether the other matrix's rows are the columns of the entries.
         """
         sizes = len(names.rows), len(names.columns)
         means = damped(entries, sizes, self.centre, self.damping)

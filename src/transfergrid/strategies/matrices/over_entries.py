@@ -1,4 +1,4 @@
-"""What methods share that fill a matrix: what is known of a row and a column, and nothing else."""
+"""The base class of methods that complete a matrix from what is known of each row and column."""
 
 from typing import Any, ClassVar
 
@@ -20,15 +20,14 @@ from transfergrid.strategies.matrices.known_entries import Centre, Means, Names,
 
 
 class FillsMatrix(Strategy):
-    """An entry is a mean, what its row and its column add to it, and a product of their factors.
+    """An entry is a mean, plus offsets of its row and its column, plus a product of their factors.
 
-    All of it is learned of the known entries that are given to train on. A row or column that has
-    none of these has factors of 0 and adds nothing: what is known of the other one remains, and
-    of two unknown ones the mean.
+    All of these are learned from the known training entries. A row or column without any has
+    factors of 0 and adds nothing: the other one's offset remains, and the mean if both are unknown.
 
     Args:
-        centre: whose means are taken off beside that of all entries: both, users, items or none.
-        damping: entries of no difference that each user and each item has beside its own.
+        centre: whose means are subtracted, after the overall mean: both, users, items or none.
+        damping: number of virtual entries with deviation 0 added to each user and each item.
     """
 
     needs = Needs(source="none", steps=False, tasks=("completion",))
@@ -57,22 +56,22 @@ class FillsMatrix(Strategy):
         self.register_buffer("mean", torch.zeros(()))
 
     def counts(self, sizes: Sizes) -> tuple[int, int]:
-        """Return how many rows and columns something is learned of."""
+        """Return the numbers of rows and columns that something is learned about."""
         return sizes.names
 
     def width(self, known: tuple[int, int]) -> int:
-        """Return the length of factors, where so many rows and columns are known."""
+        """Return the length of the factors, given the numbers of known rows and columns."""
         return 0
 
     def phases(self) -> list[Phase]:
         return [Phase("solve", before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Learn from known entries, and `keep` what was learned."""
+        """Learn from the known entries, and store the result by `keep`."""
         raise NotImplementedError
 
     def keep(self, names: Names, means: Means, rows: Tensor, columns: Tensor) -> None:
-        """Keep names, means, and factors (rows, width) and (columns, width), or shorter ones."""
+        """Store names, means, and factors (rows, width) and (columns, width), or narrower ones."""
         self.row_names.copy_(names.rows)
         self.column_names.copy_(names.columns)
         self.mean.copy_(means.mean)

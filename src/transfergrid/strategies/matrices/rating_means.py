@@ -1,25 +1,25 @@
-"""The means of users and items: the floor under everything that fills a matrix."""
+"""The means of users and items: the baseline of all methods that complete a matrix."""
 
 from transfergrid.strategies import Baselines, Data, NotNegative, Range
 from transfergrid.strategies.matrices.known_entries import Centre, damped, known
 from transfergrid.strategies.matrices.over_entries import FillsMatrix
 
 DAMPING = Range(0.1, 100.0, default=5.0)
-"""Where the damping of means is looked for."""
+"""Search range of the damping of means."""
 
 
 class RatingMeans(FillsMatrix):
     """An entry is the mean of all, and by how much its item and its user lie above it.
 
-    Means are those of training entries alone, the item's ahead of the user's. Who has few entries
-    is taken to be nearer to all others. Without a training entry a user or an item adds nothing.
+    Means are over training entries alone, first the items', then the users'. With few entries an
+    offset is shrunk towards 0. A user or item without training entries adds nothing.
 
     Formula:
         r(u, i) = m + b_i + b_u, b_i = sum over its users of (r - m) / (n_i + damping), b_u the same
         of what is left over a user's items
 
     Try it:
-        Always beside whatever fills a matrix: few methods are better with few ratings.
+        Always, beside any other method that completes a matrix: with few ratings, few are better.
 
     Cost:
         Two sums.
@@ -28,8 +28,8 @@ class RatingMeans(FillsMatrix):
         Koren 2010, Factor in the neighbors, TKDD 4(1), section 2.1
 
     Args:
-        centre: whose means there are beside that of all: both, users, items or none.
-        damping: entries of no difference that each user and each item has beside its own.
+        centre: whose means are used, after the overall mean: both, users, items or none.
+        damping: number of virtual entries with deviation 0 added to each user and each item.
     """
 
     baselines = Baselines(labelled=None)

@@ -1,4 +1,4 @@
-"""The matrix of least nuclear norm near the known entries of the target."""
+"""A matrix near the known entries of the target, with a small nuclear norm."""
 
 from typing import Annotated
 
@@ -11,13 +11,13 @@ from transfergrid.strategies.matrices.known_entries import Centre, centred, damp
 from transfergrid.strategies.matrices.over_entries import FillsMatrix
 
 LARGEST = 2**26
-"""Entries of a matrix, known or not, that are held as a whole: 512 MiB."""
+"""Most entries of the dense matrix, known or not: 512 MiB."""
 CLOSE = 1e-9
-"""What a step may still change of Z, over its length, where it has arrived."""
+"""Relative change of Z in a step that counts as converged."""
 
 
 def shrunk(matrix: Tensor, by: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return U, s and V' of a matrix whose singular values are each less by this, from 0 on."""
+    """Return U, s and V' of a matrix after soft-thresholding its singular values by `by`."""
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     values = (values - by).clamp_min(0)
     rank = int((values > 0).sum())
@@ -27,19 +27,19 @@ def shrunk(matrix: Tensor, by: float) -> tuple[Tensor, Tensor, Tensor]:
 def completed(
     matrix: Tensor, observed: Tensor, lam: float, iterations: int, close: float = CLOSE
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return U, s and V' of Z at which ½ |observed (X - Z)|² + lam |Z|_* is least.
+    """Return U, s and V' of the Z that minimises ½ |observed (X - Z)|² + lam |Z|_*.
 
-    Mazumder et al. 2010, algorithm 1, for one lam from Z = 0: known entries are put in their
-    places, and singular values shrunk, again and again. A step begins ahead of where the last one
-    came to, for unknown entries would take hundreds of steps otherwise (Beck & Teboulle 2009,
-    section 4), and pace is taken anew where that leads back (O'Donoghue & Candès 2015, section 3).
+    It is Mazumder et al. 2010, algorithm 1, for one lam from Z = 0: each iteration inserts the
+    known entries and soft-thresholds the singular values. Momentum (Beck & Teboulle 2009, section
+    4) saves hundreds of iterations for unknown entries; it restarts where it points backwards
+    (O'Donoghue & Candès 2015, section 3).
 
     Args:
-        matrix: X, (rows, columns); what is not observed has no meaning.
+        matrix: X, (rows, columns); entries that are not observed are ignored.
         observed: (rows, columns) bool.
-        lam: what each singular value is less by.
-        iterations: at most so many.
-        close: what a step may still change of Z, over its length, where it ends.
+        lam: threshold of the singular values.
+        iterations: most iterations.
+        close: relative change of Z at which iterations end.
     """
     found = ahead = torch.zeros_like(matrix)
     pace = 1.0
@@ -60,20 +60,20 @@ def completed(
 class SoftImpute(FillsMatrix):
     """The matrix of means and of what is near the known entries at a small nuclear norm.
 
-    The penalty is given as a share of the one at which nothing is left but the means, the largest
-    singular value of the known entries with 0 elsewhere: at 1 it is `rating_means`. An entry that
-    is there more than once counts as their mean. The problem is convex: there is one answer,
-    whatever the seed.
+    The penalty is a share of the smallest one at which only the means are left: the largest
+    singular value of the known entries with 0 elsewhere. At 1 it is `rating_means`. An entry that
+    occurs more than once counts as the mean of its values. The problem is convex, so there is one
+    solution, whatever the seed.
 
     Formula:
         min_Z ½ sum over known entries of (r - m - b_u - b_i - Z)² + λ |Z|_*
 
     Try it:
-        Beside `matrix_factorization`, where nothing says how large the rank is.
+        Beside `matrix_factorization`, where the rank is unknown.
 
     Cost:
-        A singular value decomposition of the whole matrix for each iteration: up to some thousands
-        of users and items.
+        A singular value decomposition of the dense matrix in each iteration: for up to a few
+        thousand users and items.
 
     Source:
         Mazumder, Hastie & Tibshirani 2010, Spectral regularization algorithms for learning large
@@ -81,15 +81,15 @@ class SoftImpute(FillsMatrix):
 
     Args:
         shrinkage: λ as a share of the largest singular value.
-        iterations: at most so many; some hundreds are enough.
-        centre: whose means are taken off beside that of all: both, users, items or none.
-        damping: entries of no difference that each user and each item has beside its own.
+        iterations: most iterations; a few hundred are enough.
+        centre: whose means are subtracted, after the overall mean: both, users, items or none.
+        damping: number of virtual entries with deviation 0 added to each user and each item.
     """
 
     space = {"shrinkage": Range(0.02, 1.0, default=0.2)}
     also_called = ("nuclear_norm_minimization", "softimpute")
     badges = ("formula_exact",)
-    version = 2  # 1 ended before unknown entries had arrived
+    version = 2  # 1 stopped before unknown entries had converged
 
     def __init__(
         self,

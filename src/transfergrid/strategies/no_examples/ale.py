@@ -1,4 +1,4 @@
-"""A bilinear map between features and descriptions, learned by ranking."""
+"""A bilinear map between features and class descriptions, learned by ranking."""
 
 from typing import Any, Literal
 
@@ -25,13 +25,13 @@ Ranked = Literal["weighted", "sum", "max"]
 
 
 def ranking(scores: Tensor, labels: Tensor, margin: float, ranked: Ranked = "weighted") -> Tensor:
-    """Return the mean over a batch of hinges of classes that score too near to the right one.
+    """Return the ranking loss, averaged over a batch.
 
-    With margins m_y = max(0, margin + s_y - s_label), r of which are above 0: their sum times
-    (1 + 1/2 + ... + 1/r) / r (`weighted`, ALE), their `sum` (DeViSE), or the `max` (SJE).
+    The hinges are h_y = max(0, margin + s_y - s_label), r of which are above 0. The loss is their
+    sum times (1 + 1/2 + ... + 1/r) / r (`weighted`, ALE), their `sum` (DeViSE), or `max` (SJE).
 
     Args:
-        scores: (batch, classes).
+        scores: s, (batch, classes).
         labels: (batch,) int64.
         margin: by how much the right class should lead.
         ranked: which of the three.
@@ -51,18 +51,18 @@ def ranking(scores: Tensor, labels: Tensor, margin: float, ranked: Ranked = "wei
 class ALE(ByDescription):
     """Attribute label embedding: descriptions rank the classes of an input, the right one first.
 
-    Learned on the source's classes alone, on its frozen features; descriptions are brought to
-    length 1, and the margin is no part of a prediction. The hinges of all classes count, where the
-    authors draw one that violates the margin.
+    The map is learned on the source's classes alone, on its frozen features. Descriptions are
+    scaled to length 1, and the margin plays no part in predictions. The hinges of all classes
+    count, while the authors draw one class that violates the margin.
 
     Formula:
         mean of (1 + ... + 1/r)/r * sum over y of max(0, m + x'W(s_y - s_label)), r hinges above 0
 
     Try it:
-        As `eszsl`, where the source has many classes.
+        As `eszsl`, if the source has many classes.
 
     Cost:
-        A linear map, by steps on frozen features.
+        A linear map, trained on frozen features.
 
     Source:
         Akata et al. 2016, Label-embedding for image classification, TPAMI 38, equation 8; the other
@@ -111,7 +111,7 @@ class ALE(ByDescription):
         return [Phase("rank", step, reads=reads, before=self.describe, judged=False)]  # type: ignore[arg-type]
 
     def describe(self, data: Data) -> None:
-        """Keep the descriptions of both."""
+        """Store the descriptions of the source's and the target's classes."""
         assert data.attributes is not None
         self.scaffold.get_buffer("known").copy_(normalize(data.described[0], dim=1))
         self.asked.copy_(normalize(data.attributes, dim=1))

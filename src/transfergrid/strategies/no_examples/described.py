@@ -1,4 +1,4 @@
-"""What methods share that learn from described classes of a source, for others of the target."""
+"""The base class of methods that learn from a source's described classes, for other classes."""
 
 from typing import ClassVar
 
@@ -10,10 +10,10 @@ from transfergrid.strategies import Baselines, Data, Needs, Phase, Sizes, Strate
 
 
 class ByDescription(Strategy):
-    """The frozen source, and what its classes' descriptions say of features.
+    """Learns, on the frozen source, how descriptions of its classes relate to features.
 
-    No example of the target is learned from: its classes come as descriptions alone, which are a
-    part of what its head is. A class of its own says what is learned, and how descriptions score.
+    No example of the target is used: its classes are given as descriptions alone, from which the
+    head is made. Subclasses define what is learned, and how descriptions score inputs.
     """
 
     needs = Needs("weights", "unused", 1, "described", steps=False, tasks=("classification",))
@@ -27,15 +27,15 @@ class ByDescription(Strategy):
         return [Phase("solve", reads=["source", "attributes"], before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Fit it to the source, then give the target's classes their scores."""
+        """Fit to the source, then set up the scores of the target's classes."""
         raise NotImplementedError
 
 
 def seen(data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what is learned from, in float64: features, labels, and descriptions of both.
+    """Return the training data: features, labels, and descriptions of both sets of classes.
 
-    They are features of the source's examples (n, dim), their labels (n,), descriptions of its
-    classes (seen, d) and of the target's (classes, d).
+    These are features of the source's examples (n, dim), their labels (n,), descriptions of its
+    classes (seen, d) and of the target's (classes, d); all but the labels are float64.
     """
     (source,), (described,) = data.source, data.described
     assert data.attributes is not None

@@ -1,4 +1,4 @@
-"""Each attribute is predicted from an input, and a class is as likely as its attributes."""
+"""Attributes are predicted from an input; a class is as likely as its attributes."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from transfergrid.strategies.no_examples.described import ByDescription, seen
 from transfergrid.strategies.shallow.frozen import spread
 
 LEAST = 1e-6
-"""Of a probability, and of what it lacks to 1."""
+"""Smallest distance of a probability from 0 and from 1."""
 
 
 def posterior(said: Tensor, described: Tensor, prior: Tensor) -> Tensor:
@@ -18,8 +18,8 @@ def posterior(said: Tensor, described: Tensor, prior: Tensor) -> Tensor:
 
     Args:
         said: probability that an input has each attribute, (batch, d).
-        described: 1 where a class has it, else 0, (classes, d).
-        prior: of each attribute, (d,).
+        described: 1 where a class has the attribute, else 0, (classes, d).
+        prior: prior probability of each attribute, (d,).
     """
     said, prior = said.clamp(LEAST, 1 - LEAST), prior.clamp(LEAST, 1 - LEAST)
     has = said.log() - prior.log()
@@ -30,25 +30,27 @@ def posterior(said: Tensor, described: Tensor, prior: Tensor) -> Tensor:
 class DirectAttributePrediction(ByDescription):
     """Direct attribute prediction (DAP): a logistic regression for each attribute, on the source.
 
-    A description counts as 1 where it is above its mean over the source's classes. The prior of an
-    attribute is its share of these classes. Attributes that all of them have, or none, say nothing
-    and are left out. Probabilities are kept a millionth from 0 and 1.
+    A class has an attribute if its description is above the mean over the source's classes. The
+    prior of an attribute is the share of these classes that have it. Attributes that all of them
+    have, or none, carry no information and are left out. Probabilities stay at least a millionth
+    away from 0 and 1.
 
     Formula:
         p(z | x) ~ product over attributes m of p(a_m = a_m(z) | x) / p(a_m = a_m(z))
 
     Try it:
-        Where classes without examples are told by attributes that other classes share.
+        Where classes without examples are told apart by attributes that they share with other
+        classes.
 
     Cost:
-        One logistic regression an attribute, on features of the source's examples.
+        One logistic regression for each attribute, on features of the source's examples.
 
     Source:
         Lampert, Nickisch & Harmeling 2014, Attribute-based classification for zero-shot visual
         object categorization, TPAMI 36, section 3.1
 
     Args:
-        c: inverse strength of the penalty of each regression, features divided by their spread.
+        c: inverse penalty strength of each regression, on features divided by their spread.
     """
 
     space = {"c": Range(1e-3, 1e3, default=1.0)}
@@ -86,7 +88,7 @@ class DirectAttributePrediction(ByDescription):
             weight, bias = logistic_head(rows / scale, told, 2, self.c)
             self.map[place] = torch.from_numpy((weight[1] - weight[0]) / scale)
             self.offset[place] = float(bias[1] - bias[0])
-        tells = has.any(0) & ~has.all(0)  # by others nothing is said: .5 over a prior of .5
+        tells = has.any(0) & ~has.all(0)  # others cancel out: .5 over a prior of .5
         shares = has.to(self.prior).mean(0)
         self.prior.copy_(torch.where(tells, shares, torch.full_like(shares, 0.5)))
         self.described.copy_((asked > middle).to(self.described))

@@ -1,4 +1,4 @@
-"""A bilinear map between features and descriptions, in one closed form."""
+"""A bilinear map between features and class descriptions, in closed form."""
 
 import itertools
 
@@ -11,15 +11,15 @@ from transfergrid.strategies import Data, Positive
 from transfergrid.strategies.no_examples.described import ByDescription, seen
 
 GRID = tuple(10.0**power for power in range(-3, 4))
-"""Values of either penalty."""
+"""Values of each penalty to choose from."""
 HELD, FEWEST = 5, 4
-"""Of so many of the source's classes one is held out to choose by; of fewer classes none is."""
+"""One in HELD source classes is held out to choose penalties; none of fewer than FEWEST."""
 
 
 def bilinear(
     features: Tensor, answers: Tensor, described: Tensor, gamma: float, lam: float
 ) -> Tensor:
-    """Return V of least |X V S - Y|² + γ|V S|² + λ|X V|² + γλ|V|², (dim, d).
+    """Return the V that minimises |X V S - Y|² + γ|V S|² + λ|X V|² + γλ|V|², (dim, d).
 
     Args:
         features: X, (n, dim).
@@ -45,27 +45,27 @@ def signs(labels: Tensor, classes: int) -> Tensor:
 class ESZSL(ByDescription):
     """ESZSL: what descriptions score features by is one linear system.
 
-    Where a penalty is not given, both are chosen by classes of the source that are held out, a
-    fifth of them and two at least: the mean accuracy over these by their descriptions alone, of
-    equals the weaker penalties. The target plays no part in it. Of fewer than four classes none is
+    A penalty that is not given is chosen on held-out classes of the source, a fifth of them but at
+    least two: by the mean accuracy over these classes, told apart by descriptions alone; of ties
+    the weaker penalties win. The target plays no part in it. With fewer than four classes none is
     held out, and a penalty that is not given is 1.
 
     Formula:
         scores x' V S, least |X' V S - Y|² + γ|V S|² + λ|X' V|² + γλ|V|², Y of 1 and -1
 
     Try it:
-        First of all where classes are described by numbers: it takes a second.
+        First of all, where classes are described by numbers: it takes a second.
 
     Cost:
-        One linear system; 49 of them where the penalties are chosen.
+        One linear system; 49 more where both penalties are chosen.
 
     Source:
         Romera-Paredes & Torr 2015, An embarrassingly simple approach to zero-shot learning, ICML,
         section 3.1
 
     Args:
-        gamma: γ, of what descriptions are mapped to; null: held-out classes choose.
-        lam: λ, of what features are mapped to; null: held-out classes choose.
+        gamma: γ, penalty on the mapped descriptions; null: chosen on held-out classes.
+        lam: λ, penalty on the mapped features; null: chosen on held-out classes.
     """
 
     optional = ("gamma", "lam")
@@ -83,7 +83,7 @@ class ESZSL(ByDescription):
         self.task.fill(self.head, (asked @ found.T), torch.zeros(len(asked), dtype=found.dtype))
 
     def _penalties(self, features: Tensor, labels: Tensor, known: Tensor) -> tuple[float, float]:
-        """Return both, those that are not given by classes that are held out."""
+        """Return both penalties, those not given chosen on held-out classes."""
         gammas = GRID if self.gamma is None else (self.gamma,)
         lams = GRID if self.lam is None else (self.lam,)
         chosen = (self.gamma or 1.0), (self.lam or 1.0)

@@ -1,4 +1,4 @@
-"""The class whose texts an input is nearest to."""
+"""The class with the nearest mean text."""
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ from transfergrid.strategies import (
 
 
 def text_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the mean text of each class, (classes, dim): of length 1, as each text is first.
+    """Return the mean of each class's texts, (classes, dim), of length 1.
+
+    Each text is scaled to length 1 before.
 
     Args:
-        features: of the texts, (n, dim).
+        features: features of the texts, (n, dim).
         labels: their classes, (n,) int64; each class has a text.
-        classes: how many there are.
+        classes: number of classes.
     """
     known = torch.nn.functional.one_hot(labels, classes).to(features)
     return normalize(known.T @ normalize(features, dim=1), dim=1)
@@ -32,16 +34,16 @@ def text_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
 class TextPrototypes(Strategy):
     """Nearest mean text: a class is where its name or its descriptions are embedded.
 
-    Each text of a class is brought to length 1, then their mean. Texts and inputs have to stand in
-    one space: texts by a source of texts, or images by one of images and texts. A class's texts are
-    `target.descriptions`, and its name made readable where it has none. They are information: a
-    placebo of the source does not know it.
+    Each text of a class is scaled to length 1, then their mean. Texts and inputs must be embedded
+    in one space: texts by a text encoder, or images by a model of images and texts. A class's texts
+    are `target.descriptions`, or its name made readable if it has none. These texts are information
+    that a placebo of the source does not have.
 
     Formula:
         p(y = k | x) = softmax_k of cos(f(x), t_k) / temperature, t_k the mean text of class k
 
     Try it:
-        Where classes have telling names and there is no label yet.
+        Where classes have meaningful names and there are no labels yet.
 
     Cost:
         One pass over the texts of the classes.
@@ -51,7 +53,7 @@ class TextPrototypes(Strategy):
         mean over texts, normalise; scale 100
 
     Args:
-        temperature: changes no answer, but how sure it is.
+        temperature: changes only the confidence of predictions, not the predicted class.
     """
 
     needs = Needs(

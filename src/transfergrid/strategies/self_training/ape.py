@@ -1,4 +1,4 @@
-"""Attract the domains, perturb the target and explore what is sure of it (APE)."""
+"""Attract the domains, perturb the target, and learn its confident predictions (APE)."""
 
 import math
 from typing import Any
@@ -30,7 +30,7 @@ SIGMAS = (1.0, 2.0, 5.0, 10.0)
 
 
 def attraction(one: Tensor, other: Tensor) -> Tensor:
-    """Return MMD^2, biased, under the sum of four Gaussian kernels exp(-d^2 / 2 s^2).
+    """Return the biased MMD^2 under the sum of four Gaussian kernels exp(-d^2 / (2 s^2)).
 
     Args:
         one: features, (n, dim).
@@ -50,14 +50,17 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def exploration(logits: Tensor, threshold: float) -> Tensor:
-    """Return the mean cross-entropy with one's own label over rows of less entropy; none is 0."""
+    """Return the mean cross-entropy with the predicted class, over rows of entropy below threshold.
+
+    It is 0 if there is no such row.
+    """
     sure = (entropy(logits.detach()) < threshold).to(logits.dtype)
     own = cross_entropy(logits, logits.detach().argmax(1), reduction="none")
     return (sure * own).sum() / sure.sum().clamp_min(1)
 
 
 def divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
-    """Return KL(softmax(clean) || softmax(perturbed)), a mean over batch and columns."""
+    """Return KL(softmax(clean) || softmax(perturbed)), averaged over batch and columns."""
     p, q = clean.log_softmax(1), perturbed.log_softmax(1)
     return (p.exp() * (p - q)).mean()
 
@@ -65,38 +68,40 @@ def divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
 class Ape(Strategy):
     """Attract the domains to each other, perturb the target and explore what is sure of it.
 
-    The head is on features of length 1, divided by a temperature and without bias, as in the
-    authors' code; so with all three weights at 0 it is `source_and_target` under such a head, no
-    other. Labelled batches of both domains make one mean, and few target labels come often in it.
-    The first step takes labels, attraction and exploration; the second one, of the backbone alone,
-    what a perturbation changes. That is a divergence between features under a softmax in both codes
-    there are, not between class predictions: the clean side the bare features, which learn too, the
-    perturbed side of length 1, a mean over batch and columns. The perturbation is one gradient
-    upward of the entropy, taken at a random place of length 1 beside the input. Its length is of a
-    root mean square a pixel, for the code's 25 is of 3 x 224 x 224; the entropy's threshold is a
-    share of log C, for its 0.5 is of 126 classes. BatchNorm takes note of labelled inputs alone.
+    The head takes features of length 1, has no bias, and its outputs are divided by a temperature,
+    as in the authors' code. So with all three weights at 0 it is `source_and_target` with such a
+    head, and not the baseline itself. The labelled loss is one mean over the batches of both
+    domains; few target labels are seen often. The first step has the losses of labels, attraction
+    and exploration. The second step, of the backbone alone, lowers the effect of a perturbation. In
+    both available codes this is a divergence between features under a softmax, not between class
+    predictions, averaged over batch and columns. The clean side has the bare features, which learn
+    too; the perturbed side has features of length 1. The perturbation is one gradient step up the
+    entropy, with the gradient taken at a random offset of length 1 from the input. `radius` is a
+    root mean square per pixel, because the code's length of 25 is for 3 x 224 x 224 values; the
+    entropy threshold is a share of log C, because the code's 0.5 is for 126 classes. BatchNorm
+    records labelled inputs alone.
 
     Formula:
         1: CE(source, target) + a MMD^2(labelled, unlabelled) + e mean of CE(p, argmax p) where
         H(p) < t log C; 2: b KL(softmax f(x) || softmax f'(x + r)), over all of the target,
         r = radius sqrt(n) grad H / |grad H|
     Try it:
-        on images with a few target labels a class beside many without, where these few have been
-        drawn to the source and the others are left behind
+        on images with a few target labels per class and many unlabelled inputs, where the labelled
+        examples have moved to the source's features and the unlabelled ones stay behind
     Cost:
-        three passes more of the target a batch and a second step, some four times
+        three more passes of the target a batch and a second step, some four times
         `source_and_target`; nothing at prediction
     Source:
         Kim & Kim 2020, Attract, perturb, and explore: learning a feature alignment network for
         semi-supervised domain adaptation, ECCV, arXiv 2007.09375; values as in the authors' code
 
     Args:
-        attract: a, of the distance between labelled and unlabelled features.
-        explore: e, of what is sure.
-        perturb: b, of the divergence; 0 takes no second step.
-        threshold: t, of the entropy, as a share of log C.
+        attract: a, weight of the distance between labelled and unlabelled features.
+        explore: e, weight of the loss on confident predictions.
+        perturb: b, weight of the divergence; at 0 there is no second step.
+        threshold: t, entropy below which a prediction is confident, as a share of log C.
         temperature: divides the head's outputs.
-        radius: of the perturbation, a root mean square of normalised pixels.
+        radius: size of the perturbation, as a root mean square of normalised pixels.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -143,7 +148,7 @@ class Ape(Strategy):
         return [Phase("adapt", steps, reads=READS)]
 
     def said(self, features: Tensor) -> Tensor:
-        """Return logits of features (batch, dim) of length 1."""
+        """Return logits, given features (batch, dim) of length 1."""
         logits: Tensor = self.head(features) / self.temperature
         return logits
 
@@ -155,13 +160,13 @@ class Ape(Strategy):
         seen = batch.labelled()
         features = normalize(self.features(seen.inputs), dim=1)
         labelled = self.task.loss(self.said(features), seen.labels)
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without this pass
             other = normalize(self.features(batch.unlabelled, recorded=False), dim=1)
         explored = exploration(self.said(other), self.threshold * math.log(self.task.outputs))
         return labelled + self.attract * attraction(features, other) + self.explore * explored
 
     def of_perturbation(self, batch: Batch, progress: float) -> Tensor:
-        """Return how far a perturbation takes features of the target, labelled or not."""
+        """Return the divergence that a perturbation causes in the features of all target inputs."""
         assert batch.target is not None
         assert isinstance(batch.target.inputs, Tensor)
         assert isinstance(batch.unlabelled, Tensor)
@@ -171,7 +176,7 @@ class Ape(Strategy):
         return self.perturb * divergence(clean, normalize(perturbed, dim=1))
 
     def _uphill(self, inputs: Tensor) -> Tensor:
-        """Return the way of inputs (batch, ...) along which the entropy grows, as long as told."""
+        """Return for inputs (batch, ...) the perturbation of size `radius` up the entropy."""
         drawing = own_generator(self, "ape")
         noise = torch.empty_like(inputs).normal_(generator=drawing)
         beside = (inputs + normalize(noise.flatten(1)).view_as(inputs)).requires_grad_()

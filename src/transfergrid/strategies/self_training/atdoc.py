@@ -1,4 +1,4 @@
-"""Label unlabelled inputs by what a memory says of their nearest neighbours (ATDOC)."""
+"""Pseudo labels from a memory bank's predictions on the nearest neighbours (ATDOC)."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ from transfergrid.strategies.draws import same_draws
 
 
 def sharpened(probabilities: Tensor) -> Tensor:
-    """Return p^2 (batch, classes), normalised down the batch: columns sum to 1, not rows.
+    """Return p^2 (batch, classes), normalised over the batch: columns sum to 1, not rows.
 
-    That of a class which nobody is given any probability of stays 0.
+    The column of a class that has probability 0 in all rows stays 0.
     """
     squares = probabilities.square()
     return squares / squares.sum(0).clamp_min(torch.finfo(squares.dtype).tiny)
@@ -36,16 +36,16 @@ def sharpened(probabilities: Tensor) -> Tensor:
 def said_nearby(
     features: Tensor, rows: Tensor, memory: tuple[Tensor, Tensor], k: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the memory's mean over each example's k nearest others, and which these are.
+    """Return the mean prediction in memory of each example's k nearest others, and their rows.
 
     Args:
         features: (batch, dim), of any length.
-        rows: the example's own place in the memory, which is left out, (batch,).
-        memory: features of length 1, (n, dim), and what is said of them, (n, classes).
+        rows: each example's own row in the memory, which is left out, (batch,).
+        memory: features of length 1, (n, dim), and predictions, (n, classes).
         k: less than n.
 
     Returns:
-        (batch, classes) and (batch, k), the nearest first.
+        Mean predictions (batch, classes), and rows of the memory (batch, k), the nearest first.
     """
     similar = features @ memory[0].T
     similar = similar.scatter(1, rows.unsqueeze(1), -torch.inf)
@@ -54,11 +54,11 @@ def said_nearby(
 
 
 def agreement(logits: Tensor, said: Tensor) -> Tensor:
-    """Return the cross-entropy with the likeliest class said, weighted by how likely it is.
+    """Return the cross-entropy with the argmax of `said`, weighted by its maximum.
 
     Args:
         logits: (batch, classes).
-        said: (batch, classes), rows of any sum.
+        said: scores of classes, (batch, classes); rows need not sum to 1.
     """
     weights, labels = said.max(1)
     losses = cross_entropy(logits, labels, reduction="none")
@@ -68,32 +68,32 @@ def agreement(logits: Tensor, said: Tensor) -> Tensor:
 class Atdoc(Strategy):
     """Label unlabelled inputs by what a memory of the target says of their nearest neighbours.
 
-    The memory has a row an unlabelled example, its own row is not among its neighbours. After each
-    step the step's rows are renewed in eval mode: features of length 1, and p^2 normalised down the
-    batch, so that rows do not sum to 1 and rare classes are helped. It starts as random directions
-    that say all classes alike; of equals the first class is the label. The base is the labelled
-    loss alone, without an adversary. BatchNorm takes no note of unlabelled inputs, so that `weight`
-    0 is exactly the baseline; in the authors' code it does. Of a batch of one example p^2 says
-    nothing.
+    The memory has a row per unlabelled example; an example's own row is not among its neighbours.
+    After each step the rows of its examples are recomputed in eval mode: features of length 1, and
+    p^2 normalised over the batch, which favours rare classes; rows do not sum to 1. At the start
+    the memory has random directions and equal scores of all classes; among equal scores the first
+    class is the label. The base is the labelled loss alone, without an adversary. BatchNorm does
+    not record unlabelled inputs, so that `weight` 0 is exactly the baseline; in the authors' code
+    it does. In a batch of one example the normalised p^2 is 1 for every class and says nothing.
 
     Formula:
         CE(source, target) + lambda t / T sum_i w_i CE(p_i, y_i) / sum w; y_i and w_i the argmax and
         the maximum of the mean over k neighbours in the memory
     Try it:
-        where target inputs come without labels and lie in clusters by class; a head that leans to
-        the source's side of a cluster is outvoted there. Many steps an example are needed, for what
-        was not met yet says nothing
+        where target inputs come without labels and lie in clusters by class: neighbours then
+        outvote the head's errors within a cluster. Each example must be seen many times, because an
+        example not seen yet gives no information to its neighbours
     Cost:
-        a second pass of as many unlabelled inputs a step, and a third one without gradients; an
-        unlabelled example's features and classes in memory; nothing at prediction
+        a second pass of as many unlabelled inputs a step, and a third one without gradients; memory
+        of features and class scores for every unlabelled example; nothing at prediction
     Source:
         Liang, Hu & Feng 2021, Domain adaptation with auxiliary target domain-oriented classifier,
         CVPR, arXiv 2007.04171, section 3; reductions as in the authors' code, `atdoc_na`
 
     Args:
-        weight: lambda; it grows from 0 with the steps.
+        weight: lambda; the term's weight grows linearly from 0 to it over the steps.
         neighbours: k.
-        momentum: share of a memory's row that is renewed.
+        momentum: share of the new value in an updated row of the memory; 1 replaces the row.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -125,11 +125,11 @@ class Atdoc(Strategy):
         even = torch.full((sizes.unlabelled, self.task.outputs), 1 / self.task.outputs)
         self.scaffold.register_buffer("features", directions)
         self.scaffold.register_buffer("said", even)
-        self._seen: list[tuple[Inputs, Tensor]] = []  # parts of the step at hand, and no longer
+        self._seen: list[tuple[Inputs, Tensor]] = []  # parts of the current step alone
 
     @property
     def memory(self) -> tuple[Tensor, Tensor]:
-        """Features of length 1, and what is said of them."""
+        """Features of length 1, and their class scores."""
         return self.scaffold.get_buffer("features"), self.scaffold.get_buffer("said")
 
     def phases(self) -> list[Phase]:
@@ -141,25 +141,25 @@ class Atdoc(Strategy):
         assert batch.rows is not None
         seen = batch.labelled()
         labelled = self.task.loss(self.predict(seen.inputs), seen.labels)
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without this pass
             features = self.features(batch.unlabelled, recorded=False)
         self._note(batch.unlabelled, batch.rows)
         k = min(self.neighbours, len(self.memory[0]) - 1)
-        if not k:  # an example alone has no neighbour
+        if not k:  # a single example has no neighbour
             return labelled
         own = features.detach().to(self.memory[0].dtype)
         said, _ = said_nearby(own, batch.rows, self.memory, k)
         return labelled + self.weight * progress * agreement(self.head(features), said)
 
     def _note(self, inputs: Inputs, rows: Tensor) -> None:
-        """Keep what the step has seen until it ends; more than a step has begin a new one."""
+        """Store the step's inputs until it ends; more than a whole batch means a new step began."""
         whole = min(self.training_plan.batch_size, len(self.memory[0]))
         if sum(len(own) for _, own in self._seen) + len(rows) > whole:
             self._seen.clear()
         self._seen.append((inputs, rows))
 
     def remember(self, step: int, steps: int) -> None:
-        """Renew the rows of the step's examples."""
+        """Update the memory's rows of the step's examples."""
         seen, self._seen = self._seen, []
         rows = torch.cat([own for _, own in seen])
         with evaluating(self):

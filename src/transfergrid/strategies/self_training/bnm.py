@@ -1,4 +1,4 @@
-"""Let a batch of unlabelled inputs be predicted surely and as many classes, by one norm."""
+"""Make predictions on unlabelled inputs confident and diverse by their nuclear norm (BNM)."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from transfergrid.strategies.self_training.predictions import PredictionTerm
 
 
 def nuclear_norm(logits: Tensor) -> Tensor:
-    """Return the sum of the singular values of the probabilities of logits (batch, classes).
+    """Return the nuclear norm of the matrix of probabilities, given logits (batch, classes).
 
-    There are none in half precision: it is computed in single precision at least.
+    It is computed in single precision at least: torch has no singular values in half precision.
     """
     said = logits.softmax(1, dtype=torch.promote_types(logits.dtype, torch.float32))
     found: Tensor = torch.linalg.matrix_norm(said, "nuc")
@@ -21,16 +21,16 @@ def nuclear_norm(logits: Tensor) -> Tensor:
 class Bnm(PredictionTerm):
     """Make the nuclear norm of a batch's predictions on unlabelled inputs large.
 
-    The norm grows as predictions become sure, and as more classes are among them: its largest value
-    is sqrt(B min(B, C)). It is divided by the batch size B, as in the paper. The authors' training
-    code divides by min(B, C), one library multiplies by sqrt(min(B, C)) / B: weights do not carry
-    over. A batch of fewer examples than there are classes cannot hold them all.
+    The norm grows as predictions become more confident and as more classes are predicted: its
+    maximum is sqrt(B min(B, C)). It is divided by the batch size B, as in the paper. The authors'
+    training code divides by min(B, C), one library multiplies by sqrt(min(B, C)) / B: weights do
+    not carry over. A batch with fewer examples than classes cannot contain all classes.
 
     Formula:
         CE(source, target) - w |P|_* / B, P = softmax of the B unlabelled inputs' logits, (B, C)
     Try it:
-        where target inputs come without labels and a batch holds most of the classes; it presumes
-        that many are there, where `entropy_minimization` can end in one
+        where target inputs come without labels and a batch contains most of the classes; it favours
+        many classes, where `entropy_minimization` can collapse to one
     Cost:
         a second forward pass of as many unlabelled inputs a step, and the singular values of a
         matrix of batch times classes; nothing at prediction

@@ -1,4 +1,4 @@
-"""Let a model be sure of what it says of unlabelled inputs."""
+"""Make a model confident in its predictions on unlabelled inputs, by minimising their entropy."""
 
 from typing import Any
 
@@ -10,26 +10,26 @@ from transfergrid.strategies.self_training.predictions import PredictionTerm
 
 
 def entropies(logits: Tensor) -> Tensor:
-    """Return the entropy of each prediction, in nats, (batch,), of logits (batch, classes)."""
+    """Return the entropy of each prediction in nats, (batch,), given logits (batch, classes)."""
     return -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
 
 
 class EntropyMinimization(PredictionTerm):
     """Be sure of what is said of unlabelled inputs.
 
-    The entropy is in nats, a mean over the batch, and not divided by log C. One class for all
-    inputs is its least too, so a collapsed run is its usual failure: the record flags it. Where all
-    classes are said to be equally likely there is no gradient.
+    The entropy is in nats, averaged over the batch, and not divided by log C. Predicting one class
+    for all inputs minimises it too, so collapse is its usual failure; the record flags it. Where
+    all classes are equally likely there is no gradient.
 
-    The loss of what is labelled is one mean over a source batch and a target batch. The authors'
-    later code takes as many of either, and repeats few target labels for it; here each label is
-    once in a step, and b of them beside B of the source weigh b / (B + b).
+    The labelled loss is one mean over a source batch and a target batch. The later code (Saito et
+    al.) takes as many examples of either, and repeats target labels where they are few; here each
+    label is in a step once, and b target labels beside B source labels have weight b / (B + b).
 
     Formula:
         CE(source, target) + w mean H(p(x)), over unlabelled x
     Try it:
-        where the source model is right more often than not on the target and classes lie apart;
-        a small weight. Where it is mostly wrong it becomes sure of that
+        where the source model is right more often than not on the target and classes are well
+        separated; use a small weight. A model that is mostly wrong becomes confidently wrong
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:
@@ -37,7 +37,7 @@ class EntropyMinimization(PredictionTerm):
         6; beside a source as ENT in Saito et al. 2019, arXiv 1904.06487, with its weight
 
     Args:
-        weight: of the entropy.
+        weight: weight of the entropy.
         shared: `lr_factor` and `schedule`.
     """
 

@@ -1,4 +1,4 @@
-"""Two networks between the domains, one nearer to each, teach each other (FixBi)."""
+"""Two networks on mixtures of the domains, one nearer to each, teach each other (FixBi)."""
 
 import copy
 import math
@@ -30,9 +30,9 @@ from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
 
 
 def confidence(logits: Tensor, deviations: float) -> tuple[Tensor, Tensor]:
-    """Return each row's largest probability, and the batch's threshold: mean - deviations std.
+    """Return each row's largest probability, and their mean minus `deviations` times their std.
 
-    The deviation is with n - 1; of a row alone it is 0.
+    The standard deviation is with n - 1; for a single row it is 0.
     """
     top = logits.detach().softmax(1).amax(1)
     spread = top.std() if len(top) > 1 else torch.zeros_like(top[0])
@@ -40,14 +40,14 @@ def confidence(logits: Tensor, deviations: float) -> tuple[Tensor, Tensor]:
 
 
 def matching(one: Tensor, other: Tensor, deviations: float) -> tuple[Tensor, Tensor]:
-    """Return the cross-entropies of each with what the other is sure of.
+    """Return each network's cross-entropy with the other network's confident predictions.
 
-    As many rows, the first ones, are taken of both as the one that is sure of fewer has.
+    Both use the same number of confident rows: that of the network with fewer, the first ones.
 
     Args:
-        one: logits of a network, (batch, classes).
-        other: of the other one, of the same inputs.
-        deviations: how far below the mean the threshold of sureness lies.
+        one: logits of one network, (batch, classes).
+        other: logits of the other network on the same inputs.
+        deviations: how many standard deviations below the mean the confidence threshold lies.
     """
     sure = [_sure(logits, deviations) for logits in (one, other)]
     n = min(len(rows) for rows in sure)
@@ -64,12 +64,12 @@ def _sure(logits: Tensor, deviations: float) -> Tensor:
 
 
 def penalty(logits: Tensor, temperature: Tensor, deviations: float) -> Tensor:
-    """Return the mean -log(1 - p) of the likeliest class, over rows below the threshold.
+    """Return the mean of -log(1 - p), p of the predicted class, over rows below the threshold.
 
     Args:
         logits: (batch, classes).
-        temperature: divides them in p.
-        deviations: how far below the mean the threshold lies.
+        temperature: divides the logits in p.
+        deviations: how many standard deviations below the mean the threshold lies.
     """
     top, threshold = confidence(logits, deviations)
     rows = (top < threshold).nonzero()[:, 0]
@@ -81,14 +81,16 @@ def penalty(logits: Tensor, temperature: Tensor, deviations: float) -> Tensor:
 class Fixbi(Strategy):
     """Two networks between the domains, one nearer to each, teach each other.
 
-    A source model is trained and becomes both. The first one then learns from inputs mixed `ratio`
-    parts source, the second from as many parts target; labels of the target are each network's own,
-    hard and without gradient. First what a network is unsure of is pushed away from its label; then
-    each learns what the other is sure of, and both should say the same of inputs mixed half and
-    half. Both predict, by the mean of their probabilities, as in the authors' code; another library
-    takes the second alone. There the second one's penalty is asked of where the first one is
-    unsure; here each is of its own network, as in the paper. The authors' stored defaults never
-    come to the second part. All passes move BatchNorm's statistics, as there.
+    A source model is trained, and both networks start from it. The first then learns from mixed
+    inputs with a share `ratio` of the source, the second from inputs with that share of the target.
+    Labels of the target are each network's own predictions, hard and without gradient. In the first
+    part each network's unsure predictions are pushed away from the predicted class. In the second
+    part each network learns the other's confident predictions, and both should give the same
+    logits on inputs mixed half and half. The prediction is the mean of both networks'
+    probabilities, as in the authors' code; another library uses the second network alone. In the
+    authors' code the second network's penalty is taken where the first is unsure; here each penalty
+    is of its own network, as in the paper. With the defaults stored in the authors' code the second
+    part is never reached. All passes update BatchNorm's statistics, as there.
 
     Formula:
         sum over nets of r CE(p(mix), y_s) + (1 - r) CE(p(mix), y_t), and -log(1 - p_y / T) where
@@ -96,7 +98,8 @@ class Fixbi(Strategy):
         logits
     Try it:
         on images, with a source model that is right on most of the target: at two deviations nearly
-        all it says counts as sure, and its errors are learned with it. Texts cannot be mixed
+        all predictions count as confident, and the wrong ones are learned too. Texts cannot be
+        mixed
     Cost:
         four to six passes a step, memory of two networks; two passes at prediction
     Source:
@@ -104,10 +107,10 @@ class Fixbi(Strategy):
         adaptation, CVPR, arXiv 2011.09230, section 3; reductions as in the authors' code
 
     Args:
-        ratio: share of the source in what the first network sees, of the target in the second's.
-        deviations: how many standard deviations below the mean of a batch one is unsure.
-        share: of the steps, in which the source model is trained.
-        switch: share of the other steps, after which the networks teach each other.
+        ratio: share of the source in the first network's inputs, of the target in the second's.
+        deviations: a prediction is unsure this many standard deviations below a batch's mean.
+        share: share of the steps in which the source model is trained.
+        switch: share of the other steps after which the networks teach each other.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -167,7 +170,7 @@ class Fixbi(Strategy):
         return [begin, *in_one_run(pair, self.shared_schedule)]
 
     def _groups(self, phase: str) -> list[Group]:
-        """Return both networks, each with its temperature where that learns."""
+        """Return a group for each network, in the phase `apart` with its temperature."""
         own = {"first": (self.head, self.backbone), "second": (self.second_head, self.second)}
         groups = []
         for name, parts in own.items():
@@ -177,7 +180,7 @@ class Fixbi(Strategy):
         return groups
 
     def become_two(self, data: Data) -> None:
-        """Let the second network begin as the first one is."""
+        """Copy the first network and its head into the second."""
         self.second.load_state_dict(self.backbone.state_dict())
         self.second_head.load_state_dict(self.head.state_dict())
 
@@ -196,11 +199,11 @@ class Fixbi(Strategy):
         return self.task.loss(self.first_says(seen.inputs), seen.labels)
 
     def of_pair(self, phase: str, batch: Batch, progress: float) -> Tensor:
-        """Return what both networks minimise, while they go `apart` or `together`."""
+        """Return the sum of both networks' losses in the phase `apart` or `together`."""
         own, target = batch.source[0], batch.unlabelled
         assert isinstance(own.inputs, Tensor)
         assert isinstance(target, Tensor)
-        n = min(len(own.labels), len(target))  # as many of one domain as of the other
+        n = min(len(own.labels), len(target))  # mixing pairs the two domains' examples
         source, labels, target = own.inputs[:n], own.labels[:n], target[:n]
         first, second = self.first_says(target), self.second_says(target)
         total = torch.zeros((), device=target.device)
@@ -220,7 +223,7 @@ class Fixbi(Strategy):
         return total + one + other + mse_loss(self.first_says(half), self.second_says(half))
 
     def mixture(self, logits: Tensor, labels: Tensor, pseudo: Tensor, ratio: float) -> Tensor:
-        """Return the loss of mixed inputs: `ratio` parts by labels, the others by pseudo labels."""
+        """Return the loss on mixed inputs: labels weigh `ratio`, pseudo labels 1 - `ratio`."""
         return ratio * self.task.loss(logits, labels) + (1 - ratio) * cross_entropy(logits, pseudo)
 
     def predict(self, inputs: Inputs) -> Tensor:

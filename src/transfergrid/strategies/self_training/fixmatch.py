@@ -1,4 +1,4 @@
-"""Learn strong views of unlabelled inputs by what one is sure of in weak ones."""
+"""Learn strong views of unlabelled inputs by confident predictions on weak views (FixMatch)."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ from transfergrid.strategies.self_training.pseudo_labels import confident_loss
 class Fixmatch(UnlabelledTerm):
     """Learn strongly augmented unlabelled inputs by the classes that one is sure of in weak views.
 
-    The weak view is predicted as at test time: in eval mode, by BatchNorm's running statistics,
-    without dropout and without gradient. Libraries leave it in training mode. The mean is over all
-    unlabelled examples of a batch. A batch holds as many of them as of the source, where the paper
-    has seven for each labelled one.
+    The weak view is predicted as at test time: in eval mode, with BatchNorm's running statistics,
+    without dropout and without gradient. Libraries use training mode. The loss is a mean over all
+    unlabelled examples of a batch, confident or not. A batch has as many of them as source
+    examples, where the paper has seven for each labelled one.
 
-    Weak views are augmented as the training augments all inputs (`training.augmentation`). With
-    `none` they are the inputs as they are; strong ones are strongly augmented all the same. With
-    `strong` both are of one kind.
+    Weak views are augmented as all training inputs are (`training.augmentation`). With `none` they
+    are the inputs themselves; strong views are strongly augmented all the same. With `strong` both
+    views are of the same kind.
 
     Formula:
         CE(source, target) + w mean 1[max p(weak) > t] CE(f(strong), argmax p(weak)), over the views
         of unlabelled inputs
     Try it:
-        where strong augmentation leaves classes what they are, and the source model is mostly right
-        on the target when it is sure
+        where strong augmentation does not change the class, and the source model's confident
+        predictions on the target are mostly right
     Cost:
         two forward passes of as many unlabelled inputs a step, one of them without gradient;
         nothing at prediction
@@ -37,7 +37,7 @@ class Fixmatch(UnlabelledTerm):
         confidence, NeurIPS, arXiv 2001.07685, equations 3 and 4
 
     Args:
-        threshold: t.
+        threshold: t, probability above which a prediction is learned.
         shared: `weight`, `lr_factor` and `schedule`.
     """
 

@@ -1,4 +1,4 @@
-"""Be sure of each unlabelled input, and say that all classes are among them."""
+"""Make predictions on unlabelled inputs confident one by one, and diverse as a whole."""
 
 from torch import Tensor
 
@@ -9,17 +9,17 @@ from transfergrid.strategies.self_training.predictions import PredictionTerm
 class InformationMaximization(PredictionTerm):
     """Be sure of each unlabelled input, and say that all classes are among them.
 
-    It is `shot`'s first term beside a labelled source. Both entropies are in nats and of one batch:
-    of a batch that is small beside the number of classes the second one is far below that of all
-    inputs, and the same expression over a whole set, as a score, is another number. The second
-    entropy is largest where all classes are equally frequent. Where they are not, this pushes
-    predictions away from the truth.
+    It is the first term of `shot`, beside a labelled source. Both entropies are in nats and of one
+    batch. In a batch that is small compared with the number of classes, the second entropy is far
+    below that of all inputs; the same expression as a score over a whole set is another number. The
+    second entropy is largest where all classes are predicted equally often. Where classes are not
+    equally frequent, this pushes predictions away from the truth.
 
     Formula:
         CE(source, target) + w [mean H(p(x)) - H(mean p(x))], over unlabelled x
     Try it:
         where target inputs come without labels, classes are about equally frequent, and a batch
-        holds several of each; not under label shift
+        has several examples of each; not under label shift
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:

@@ -1,4 +1,4 @@
-"""Let no two classes be confused in what is said of unlabelled inputs."""
+"""Minimise the confusion between classes in predictions on unlabelled inputs (MCC)."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from transfergrid.strategies.self_training.predictions import PredictionTerm
 
 
 def confusion(logits: Tensor, temperature: float) -> Tensor:
-    """Return how much classes are confused in a batch, from 0 (Jin et al. 2020, section 3.2).
+    """Return the class confusion in a batch, at least 0 (Jin et al. 2020, section 3.2).
 
-    A class that is given next to no probability anywhere is confused with none.
+    A class whose probability is next to 0 in all rows counts as confused with none.
 
     Args:
         logits: (batch, classes).
-        temperature: T, divides them.
+        temperature: T, divides the logits.
     """
     said = (logits / temperature).softmax(1)
     weights = 1 + torch.exp(-entropies(logits / temperature).detach())
@@ -31,16 +31,16 @@ def confusion(logits: Tensor, temperature: float) -> Tensor:
 class Mcc(PredictionTerm):
     """Let no two classes be confused in what is said of unlabelled inputs.
 
-    Predictions are softened by T; an example counts the more, the surer it is, and no gradient
-    passes through these counts. Whether rows or columns of the confusion are made to shares plays
-    no part, for it is symmetric. Labelled examples are not in it.
+    Predictions are softened by T. The more confident a prediction is, the larger its example's
+    weight; no gradient passes through the weights. Whether rows or columns of the confusion matrix
+    are normalised makes no difference, because it is symmetric. Labelled examples are left out.
 
     Formula:
         CE(source, target) + w (1 - tr(R) / C), R = P' diag(v) P with its rows made to sum to 1,
         P = softmax(logits / T) of the B unlabelled inputs, v = B (1 + e^-H) / sum(1 + e^-H)
     Try it:
         where target inputs come without labels and a few classes are taken for each other; it
-        aligns no features, and a class that a batch lacks costs nothing
+        aligns no features, and a class that is absent from a batch costs nothing
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:

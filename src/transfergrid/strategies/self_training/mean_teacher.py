@@ -1,4 +1,4 @@
-"""Agree with a running mean of one's own weights on unlabelled inputs, and predict by it."""
+"""Agree on unlabelled inputs with a running mean of the weights, and predict with that mean."""
 
 import math
 from collections.abc import Iterator
@@ -26,41 +26,49 @@ from transfergrid.strategies.self_training.predictions import VIEWS, UnlabelledT
 
 
 def kept_share(step: int, momentum: float) -> float:
-    """Return the share that the teacher keeps of itself after a step: a true mean at first."""
+    """Return the share of its own weights that the teacher keeps after a step.
+
+    In the first steps it makes the teacher the plain mean of the student's weights so far.
+    """
     return min(1 - 1 / (step + 1), momentum)
 
 
 def risen(progress: float, warm_up: float) -> float:
-    """Return exp(-5 (1 - p)^2), of the way p through the warm-up; 1 after it."""
+    """Return exp(-5 (1 - p)^2), where p is the share of the warm-up that is done; 1 after it."""
     left = 1 - min(progress / warm_up, 1.0) if warm_up else 0.0
     return math.exp(-5 * left**2)
 
 
 def disagreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return |p - q|^2, summed over classes, a mean over the batch, of logits (batch, classes)."""
+    """Return |p - q|^2 of probabilities, summed over classes, averaged over the batch.
+
+    Args:
+        student: logits, (batch, classes).
+        teacher: logits, (batch, classes).
+    """
     return (student.softmax(1) - teacher.softmax(1)).square().sum(1).mean()
 
 
 class MeanTeacher(UnlabelledTerm):
     """Agree on unlabelled inputs with a teacher that is a running mean of one's own weights.
 
-    The teacher predicts, and is what a validation part is asked about and what is kept, as in the
-    paper; one library keeps the student. Its weights are a true mean of all so far until that is
-    longer than 1 / (1 - momentum) steps, and in shorter runs to the end: try a smaller momentum
-    there. BatchNorm's running statistics follow as weights do. In the steps teacher and student
-    normalise unlabelled inputs by their batch, nobody records them, and each has its own dropout.
+    The teacher makes the predictions; it is validated and saved, as in the paper; one library keeps
+    the student. Its weights are the plain mean of the student's weights for the first
+    1 / (1 - momentum) steps, and in shorter runs to the end: try a smaller momentum there.
+    BatchNorm's running statistics are averaged as weights are. In the steps, teacher and student
+    normalise unlabelled inputs by their batch, neither records them, and each has its own dropout.
 
     The square is summed over classes and averaged over the batch. The authors' code averages over
-    classes too, one library sums over the batch as well, with weight .1 at 32 examples: 3.2 here.
+    classes too; one library sums over the batch as well: its weight .1 at 32 examples is 3.2 here.
 
-    The student sees strong views, the teacher weak ones, augmented as the training augments all
-    inputs; the paper has two of one kind. With `training.augmentation: none` the teacher sees the
-    inputs as they are, and the student strong views all the same.
+    The student sees strong views, the teacher weak ones, augmented as all training inputs are; in
+    the paper both views are of one kind. With `training.augmentation: none` the teacher sees the
+    inputs themselves, and the student strong views all the same.
 
     Under `training.selection=dev` examples are weighted by the student's embeddings, and the
-    teacher's losses are what is weighted.
+    weights are applied to the teacher's losses.
 
-    `weight: 0` is the baseline with its weights averaged; with `momentum: 0` beside it, the
+    `weight: 0` is the baseline with its weights averaged; with `momentum: 0` as well, it is the
     baseline bit for bit.
 
     Formula:
@@ -69,7 +77,7 @@ class MeanTeacher(UnlabelledTerm):
         r = exp(-5 (1 - s / warm-up)^2) of the share s of the steps that is done, then 1
     Try it:
         where target inputs come without labels and the source model is mostly right on them; it
-        takes no label as given
+        uses no hard pseudo label
     Cost:
         two forward passes of as many unlabelled inputs a step, one of them without gradient; memory
         of a second network; nothing at prediction
@@ -79,9 +87,9 @@ class MeanTeacher(UnlabelledTerm):
         adaptation, ICLR, arXiv 1706.05208
 
     Args:
-        weight: of the disagreement.
-        momentum: share that the teacher keeps of itself at each step.
-        warm_up: share of the steps in which the weight rises.
+        weight: weight of the disagreement.
+        momentum: share of its own weights that the teacher keeps at each step.
+        warm_up: share of the steps over which `weight` is ramped up.
         shared: `lr_factor` and `schedule`.
     """
 
@@ -128,19 +136,19 @@ class MeanTeacher(UnlabelledTerm):
         return risen(progress, self.warm_up) * disagreement(self.logits(strong), theirs)
 
     def predict_by_teacher(self, inputs: Inputs) -> Tensor:
-        """Return what the teacher says, (batch, classes)."""
+        """Return the teacher's logits, (batch, classes)."""
         said: Tensor = self.scaffold["teacher_head"](self.scaffold["teacher"](inputs))
         return said
 
     def _both(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each tensor of the teacher with the student's."""
+        """Yield each parameter and buffer of the teacher with the student's."""
         names = (("teacher", self.backbone), ("teacher_head", self.head))
         for behind, ahead in ((self.scaffold[name], own) for name, own in names):
             theirs = chain(behind.parameters(), behind.buffers())
             yield from zip(theirs, chain(ahead.parameters(), ahead.buffers()), strict=True)
 
     def follow(self, step: int, steps: int) -> None:
-        """Let the teacher follow a step of the student."""
+        """Move the teacher towards the student after a step."""
         share = 1 - kept_share(step, self.momentum)
         for mean, own in self._both():
             if mean.is_floating_point():
@@ -150,6 +158,6 @@ class MeanTeacher(UnlabelledTerm):
 
     @torch.no_grad()
     def put(self, data: Data) -> None:
-        """Put the teacher in the student's place."""
+        """Overwrite the student, which predicts from now on, with the teacher."""
         for mean, own in self._both():
             own.copy_(mean)

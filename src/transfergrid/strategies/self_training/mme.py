@@ -1,4 +1,4 @@
-"""A head that is as unsure as it can be of unlabelled inputs, and features that make it sure."""
+"""A head that maximises the entropy on unlabelled inputs, and features that minimise it (MME)."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from transfergrid.strategies.self_training.predictions import UnlabelledTerm
 
 
 class NormalisedHead(nn.Linear):
-    """Logits W x / (|x| T), without a bias: similarities to the rows of W.
+    """A head with logits W x / (|x| T), without a bias: similarities to the rows of W.
 
     Args:
-        dim: of features.
-        classes: how many there are.
+        dim: width of the features.
+        classes: number of classes.
         temperature: T.
     """
 
@@ -30,28 +30,29 @@ class NormalisedHead(nn.Linear):
         return self.similarities(features, self.weight)
 
     def similarities(self, features: Tensor, weight: Tensor) -> Tensor:
-        """Return logits (batch, classes) by other weights."""
+        """Return the logits (batch, classes) that given weights produce."""
         return linear(normalize(features), weight) / self.temperature
 
 
 class Mme(UnlabelledTerm):
     """A head that is unsure of unlabelled inputs, and features that make it sure.
 
-    Features are brought to length 1 and the head has no bias: its rows stand for classes, and
-    drawing them towards the unlabelled inputs and these towards them is the method. One library
-    leaves out both, and the temperature, and is something else. The authors' code takes two steps
-    of its optimiser a batch and, for some networks, one layer more before the features have length
-    1; here one step has both losses, and there is no such layer. So at `weight: 0` nothing is left
-    but the loss of labels: the baseline with a head of this kind, and not the baseline itself.
+    Features are normalised to length 1 and the head has no bias: its rows are prototypes of the
+    classes. The head's entropy gradient moves the prototypes towards the unlabelled inputs, and the
+    features' gradient moves these towards the prototypes. One library leaves out normalisation and
+    temperature and keeps a bias; that is another method. The authors' code takes two optimiser
+    steps a batch and, for some networks, has one more layer before the normalisation; here one step
+    has both losses, and there is no such layer. At `weight: 0` only the labelled loss is left: the
+    baseline with a head of this kind, and not the baseline itself.
 
-    It is made for a few target labels, which hold the rows near the target's classes. Without any
-    it may be run, and the rows are then the source's alone.
+    It is made for a few target labels, which hold the prototypes near the target's classes. It runs
+    without any, and then only the source's labels hold them.
 
     Formula:
         head: min CE(source, target) - w mean H(p(x)); features: min CE(source, target) + w mean
         H(p(x)), over unlabelled x; p = softmax(W f / (|f| T))
     Try it:
-        where there are one to a few labels a class on the target, and the source's examples
+        where the target has one to a few labels per class, and the source's examples are at hand
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:
@@ -59,7 +60,7 @@ class Mme(UnlabelledTerm):
         entropy, ICCV, arXiv 1904.06487, section 3; values as in the authors' code
 
     Args:
-        weight: of the entropy.
+        weight: weight of the entropy.
         temperature: T.
         shared: `lr_factor` and `schedule`.
     """
@@ -84,7 +85,11 @@ class Mme(UnlabelledTerm):
         self.head = NormalisedHead(self.backbone.dim, self.task.outputs, self.temperature)
 
     def unlabelled_loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return two entropies, which cancel; each side has the gradient of its own alone."""
+        """Return the difference of two equal entropies: 0, with a gradient for each side.
+
+        The first one, with detached head weights, is minimised by the features; the second one, of
+        detached features, is maximised by the head.
+        """
         assert batch.unlabelled is not None
         assert isinstance(self.head, NormalisedHead)
         features = self.features(batch.unlabelled, recorded=False)

@@ -1,4 +1,4 @@
-"""What strategies share that add a loss of their own predictions on unlabelled inputs."""
+"""Base classes of strategies that add a loss on their own predictions of unlabelled inputs."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -20,21 +20,21 @@ from transfergrid.strategies import (
 from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, READS, SAME
 
 VIEWS: tuple[StreamName, ...] = ("source", "target", "views")
-"""What is read where unlabelled inputs come in two augmented views."""
+"""The streams to read where unlabelled inputs come in two augmented views."""
 
 
 class UnlabelledTerm(Strategy):
     """The loss of what is labelled, plus `weight` times a loss of unlabelled inputs.
 
-    Both are means. With target labels the first one is over a source batch and a target batch. Each
-    holds `batch_size` examples at most, so fewer target labels than that are all in every step, and
-    their share of the mean is their share of the examples, not a half.
+    Both losses are means. With target labels the labelled loss is one mean over a source batch and
+    a target batch. Each has `batch_size` examples at most; if there are fewer target labels, all of
+    them are in every step, and their share of the mean is their share of the examples, not a half.
 
-    BatchNorm normalises unlabelled inputs by their own batch and takes no note of them, and at
-    `weight` 0 nobody looks at them: that is exactly the baseline.
+    BatchNorm normalises unlabelled inputs by their own batch and does not record them, and at
+    `weight` 0 they are not passed at all: that is exactly the baseline.
 
     Args:
-        weight: of the loss of unlabelled inputs.
+        weight: weight of the loss on unlabelled inputs.
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
         shared: `lr_factor`.
     """
@@ -61,16 +61,19 @@ class UnlabelledTerm(Strategy):
 
     @abstractmethod
     def unlabelled_loss(self, batch: Batch, progress: float) -> Tensor:
-        """Return the loss of the unlabelled inputs, a scalar."""
+        """Return the loss on the unlabelled inputs, a scalar."""
 
     def logits(self, inputs: Inputs) -> Tensor:
-        """Return logits of unlabelled inputs, (batch, classes), that leave no trace."""
+        """Return logits of unlabelled inputs, (batch, classes), not recorded by BatchNorm."""
         found: Tensor = self.head(self.features(inputs, recorded=False))
         return found
 
 
 class PredictionTerm(UnlabelledTerm):
-    """One whose loss of unlabelled inputs is one of their logits."""
+    """One whose loss of unlabelled inputs is one of their logits.
+
+    A subclass overrides `logits_loss`, which gets the logits and nothing else.
+    """
 
     def unlabelled_loss(self, batch: Batch, progress: float) -> Tensor:
         assert batch.unlabelled is not None
@@ -78,4 +81,4 @@ class PredictionTerm(UnlabelledTerm):
 
     @abstractmethod
     def logits_loss(self, logits: Tensor) -> Tensor:
-        """Return what is to be little of logits (batch, classes), a scalar."""
+        """Return the loss to minimise, a scalar, given logits (batch, classes)."""

@@ -1,4 +1,4 @@
-"""Learn unlabelled inputs by what one is already sure of."""
+"""Learn unlabelled inputs by the model's own confident predictions."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from transfergrid.strategies.self_training.predictions import PredictionTerm
 
 
 def confident_loss(logits: Tensor, said: Tensor, threshold: float) -> Tensor:
-    """Return the cross-entropy with what is said most, where it is said surely enough.
+    """Return the cross-entropy with the most probable class, where its probability is large enough.
 
-    It is a mean over all examples, those that are left out among them.
+    It is a mean over all examples; those below the threshold count as 0.
 
     Args:
-        logits: that learn, (batch, classes).
-        said: probabilities that are learnt from, (batch, classes), without gradient.
-        threshold: what the largest of them has to be above.
+        logits: the logits that learn, (batch, classes).
+        said: the probabilities to learn from, (batch, classes); no gradient flows into them.
+        threshold: the largest probability must exceed it.
     """
     sure, labels = said.detach().max(1)
     each = cross_entropy(logits, labels, reduction="none")
@@ -28,16 +28,17 @@ def confident_loss(logits: Tensor, said: Tensor, threshold: float) -> Tensor:
 class PseudoLabels(PredictionTerm):
     """Learn unlabelled inputs by the classes that the model itself is sure of.
 
-    Labels are taken in the very pass that learns them, so they change from step to step, and one
-    forward pass is enough. The mean is over all unlabelled examples of a batch, and the few that
-    are above the threshold at first weigh little by that. The threshold is of later code: the paper
-    takes all labels and lets their weight rise from 0 instead. `threshold: 0` takes all at once.
+    Labels come from the same forward pass that learns them, so they change from step to step, and
+    one pass is enough. The loss is a mean over all unlabelled examples of a batch, so the few that
+    exceed the threshold at first have little weight. The threshold is from later code: the paper
+    takes all labels and lets their weight rise from 0 instead. `threshold: 0` takes all labels from
+    the start.
 
     Formula:
         CE(source, target) + w mean 1[max p(x) > t] CE(f(x), argmax p(x)), over unlabelled x
     Try it:
-        where the source model is mostly right on the target when it is sure; what it is surely
-        wrong of it stays wrong of
+        where the source model's confident predictions on the target are mostly right; confident
+        errors stay
     Cost:
         a second forward pass of as many unlabelled inputs a step; nothing at prediction
     Source:
@@ -46,7 +47,7 @@ class PseudoLabels(PredictionTerm):
         from .9 to .95
 
     Args:
-        threshold: t.
+        threshold: t, probability above which a prediction is learned.
         shared: `weight`, `lr_factor` and `schedule`.
     """
 

@@ -23,34 +23,33 @@ from transfergrid.strategies.draws import same_draws
 class SelfTuning(ClassContrasts):
     """Fine-tune, and contrast groups of labelled and pseudo-labelled examples with each other.
 
-    Keys are of a second network that follows the first one slowly, on another augmented view of the
-    same examples; of unlabelled ones that is the strongly augmented view. All keys of a class, by
-    its labels or by pseudo labels, are in one queue, which begins as noise. The class that the
-    query's own logits name is its pseudo label, however unsure. Labelled and unlabelled queries
-    read the queues as they are before the keys of the step join them, and the second network
-    follows once a step; in the authors' library the unlabelled ones meet the step's labelled keys,
-    and it follows twice. BatchNorm takes no note of unlabelled inputs, so that `weight` 0 is
-    exactly full fine-tuning. Projections are made of the backbone's features, without the library's
-    bottleneck.
+    Keys come from a second network that follows the first one slowly, applied to another augmented
+    view of the same examples; for unlabelled examples that is the strongly augmented view. All keys
+    of a class, by label or pseudo label, are in one queue, which begins as noise. A query's pseudo
+    label is its most probable class, however unsure. Labelled and unlabelled queries use the queues
+    from before the step's keys join them, and the second network is updated once a step; in the
+    authors' library unlabelled queries meet the step's labelled keys, and the second network is
+    updated twice. BatchNorm does not record unlabelled inputs, so that `weight` 0 is exactly full
+    fine-tuning. Projections are of the backbone's features, without the library's bottleneck.
 
     Formula:
         CE(target) + lambda (PGC(target) + PGC(unlabelled)), PGC the batch mean of
         KL(1 / (K + 1) for the keys of the class || softmax(similarity / T))
     Try it:
-        with few labels and many inputs without, where pseudo labels alone would make the model sure
-        of its own mistakes; a wrong one is diluted by its group here
+        with few labels and many unlabelled inputs, where pseudo labels alone would make the model
+        confident in its own mistakes; here a wrong pseudo label is diluted by its group
     Cost:
-        two to three passes more a step, of either network; memory of both, and of queues, classes
-        times K times the projection; that of full fine-tuning at prediction
+        two to three more passes a step, of either network; memory of both, and of queues of size
+        classes times K times the projection; that of full fine-tuning at prediction
     Source:
         Wang, Gao, Long & Wang 2021, Self-tuning for data-efficient deep learning, ICML, arXiv
         2102.12903, section 3; values as in the authors' library
 
     Args:
         weight: lambda, of both contrasts; 0 is full fine-tuning.
-        temperature: T.
-        queue: K, keys a class.
-        momentum: share that the second network keeps of itself at each step.
+        temperature: T, divides similarities.
+        queue: K, keys per class.
+        momentum: share of its own weights that the second network keeps at each step.
         projection: width of the projections that are contrasted with each other.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
@@ -91,7 +90,7 @@ class SelfTuning(ClassContrasts):
         fit = self.task.loss(self.head(features), seen.labels)
         if not self.weight:
             return fit
-        with same_draws(self):  # the next part of the batch draws what it would without
+        with same_draws(self):  # what follows draws the same numbers as without these passes
             _, keys = self.keys_of(seen.again)
             others = self.features(batch.views[0], recorded=False)
             _, more = self.keys_of(batch.views[1])

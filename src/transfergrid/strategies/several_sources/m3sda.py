@@ -1,4 +1,4 @@
-"""Bring the moments of several sources and the target together."""
+"""Align the feature moments of several sources and the target (M3SDA)."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -17,12 +17,12 @@ from transfergrid.strategies.several_sources.side_by_side import (
 
 
 def moment(features: Tensor, order: int) -> Tensor:
-    """Return E[X^k], powers taken entry by entry, (dim,) of features (n, dim)."""
+    """Return E[X^k], (dim,), with element-wise powers of features (n, dim)."""
     return features.pow(order).mean(0)
 
 
 def apart(sources: Sequence[Tensor], target: Tensor, order: int) -> Tensor:
-    """Return how far moments of one order lie apart (Peng et al. 2019, definition 1).
+    """Return the distance between moments of one order (Peng et al. 2019, definition 1).
 
     1/N sum_i |E X_i^k - E T^k| + 1/C(N, 2) sum_{i<j} |E X_i^k - E X_j^k|, norms not squared.
 
@@ -41,17 +41,17 @@ def apart(sources: Sequence[Tensor], target: Tensor, order: int) -> Tensor:
 class M3sda(SeveralSources):
     """Bring the moments of all sources and the target together (M3SDA).
 
-    Declared: moments are raw, as the paper's definition has them, and not those of the authors'
-    digit code, which takes other pairs and centres batches row by row. All sources share one head,
-    where the paper has one for each and a mean of what they say. `weight` 0 is `weighted_sources`
-    with equal weights, bit for bit. Any order of the sources is the same.
+    Declared: moments are raw, as in the paper's definition; the authors' digit code pairs domains
+    differently and centres batches row by row. All sources share one head; the paper has one per
+    source and averages their predictions. `weight` 0 is `weighted_sources` with equal weights, bit
+    for bit. The order of the sources makes no difference.
 
     Formula:
         mean_i CE(source i) + w sum_k (1/N sum_i |E X_i^k - E T^k| + 1/C(N,2) sum_{i<j} |E X_i^k -
         E X_j^k|), k = 1, 2; labelled target examples join for their share of a batch
     Try it:
-        where several labelled sources differ from the target in style, and from each other. As with
-        two domains, it sees nothing by class
+        where several labelled sources differ from the target in style, and from each other. Like
+        `coral`, it ignores classes
     Cost:
         a batch of each source, and one of unlabelled inputs, at every step; nothing at prediction
     Source:
@@ -59,8 +59,8 @@ class M3sda(SeveralSources):
         1812.01754, equation 1
 
     Args:
-        weight: of the distance of moments.
-        orders: moments up to this one.
+        weight: weight of the distance between moments.
+        orders: highest order of the moments.
         shared: `lr_factor` and `schedule`.
     """
 

@@ -1,4 +1,4 @@
-"""Features in which no source can be told from the target, the worst source counting most."""
+"""Adversarial alignment of several sources, where the worst source counts most (MDAN)."""
 
 from typing import Any
 
@@ -22,19 +22,19 @@ from transfergrid.strategies.several_sources.side_by_side import RATES, READS, S
 
 
 def soft_worst(values: Tensor, gamma: float) -> Tensor:
-    """Return 1/gamma log sum exp(gamma v) of values (k,): a soft maximum, without overflow."""
+    """Return 1/gamma log sum exp(gamma v) of values (k,): a soft maximum that cannot overflow."""
     return torch.logsumexp(gamma * values, 0) / gamma
 
 
 class Mdan(SeveralSources):
     """Learn features in which the worst source is learned and cannot be told from the target.
 
-    A discriminator for each source descends its domain loss d_k, the sum of the mean losses of both
-    sides; the features climb it, by a reversal on the way. Declared: d_k is added to a source's
-    loss, as in the authors' code. In the paper's bound it is taken off, which is the same for a
-    source's features and discriminator, and weighs the sources the other way. There is no ramp.
-    With `weight` 0 no discriminator touches anything, and sources have the weights of a softmax of
-    gamma times their losses. Any order of the sources is the same.
+    Each source has a discriminator that minimises the domain loss d_k, the sum of the mean losses
+    of both domains; the features maximise it through a gradient reversal. Declared: d_k is added to
+    a source's loss, as in the authors' code. The paper's bound subtracts it, which gives the same
+    game between features and discriminator but weighs the sources the other way. There is no ramp.
+    With `weight` 0 the discriminators have no effect, and the sources' gradients are weighted by a
+    softmax of gamma times their losses. The order of the sources makes no difference.
 
     Formula:
         1/gamma log sum_k exp(gamma (CE_k + w d_k)), features behind a reversal in d_k; labelled
@@ -43,14 +43,14 @@ class Mdan(SeveralSources):
         where some of several sources are far from the target and you cannot tell which
     Cost:
         a batch of each source, and one of unlabelled inputs, at every step; a small discriminator
-        a source; nothing at prediction
+        per source; nothing at prediction
     Source:
         Zhao et al. 2018, Adversarial multiple source domain adaptation, NeurIPS, arXiv 1705.09684,
         equation 6 (soft version), signs as in the authors' code
 
     Args:
-        weight: of the domain losses, mu in the paper.
-        gamma: how much the worst source counts; a plain mean near 0.
+        weight: weight of the domain losses, mu in the paper.
+        gamma: how much the worst source counts; near 0 the weights are those of a plain mean.
         hidden: width of a discriminator's two hidden layers.
         shared: `lr_factor` and `schedule`.
     """
@@ -58,7 +58,7 @@ class Mdan(SeveralSources):
     space = {"lr_factor": RATES, "weight": Range(1e-2, 1.0, default=0.01)}
     also_called = ("multisource_domain_adversarial_networks",)
     badges = ("formula_exact", "trajectory_exact")
-    version = 2  # 1 took the domain losses off
+    version = 2  # version 1 subtracted the domain losses
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Mdan(SeveralSources):
 
 
 def domain_loss(critic: nn.Module, source: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of telling source from target, reversed on its way into their features."""
+    """Return a discriminator's domain loss; its gradient into the features is reversed."""
     said = critic(GradientReversal.apply(torch.cat([source, target]), 1.0)).squeeze(1)
     ours, theirs = said[: len(source)], said[len(source) :]
     return softplus(-ours).mean() + softplus(theirs).mean()

@@ -1,4 +1,4 @@
-"""What strategies share that merge the weights of several sources into one network."""
+"""The base class of strategies that merge the weights of several sources into one network."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,23 +13,26 @@ from transfergrid.strategies.weight_space.batch_statistics import norms_of, reta
 
 MERGES = Needs(each=True, steps=False, tasks=("classification",))
 COMPARED = Baselines(exploratory=["logistic_probe", "full_finetuning"])
-"""The same probe, and fine-tuning, on one network that learned all sources together."""
+"""Compared with the same probe, and with fine-tuning, on one network trained on all sources."""
 
 
 def flat(module: nn.Module) -> Tensor:
-    """Return all parameters of a module as one vector, in their order."""
+    """Return all parameters of a module as one vector, in the order of `parameters()`."""
     return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
 
 
 def task_vectors(start: nn.Module, sources: Sequence[nn.Module]) -> Tensor:
-    """Return what each source's training added to the start, (sources, weights)."""
+    """Return the task vectors: each source's weights minus the start's, (sources, weights).
+
+    Without sources the result is empty, (0, 0).
+    """
     theirs = [flat(source) for source in sources]
     return torch.stack(theirs) - flat(start) if theirs else flat(start).new_zeros(0, 0)
 
 
 @torch.no_grad()
 def put_weights(module: nn.Module, weights: Tensor) -> None:
-    """Write a vector into the parameters of a module, in their order; buffers stay as they are."""
+    """Write a vector made by `flat` into the parameters of a module; buffers stay as they are."""
     begin = 0
     for parameter in module.parameters():
         end = begin + parameter.numel()
@@ -40,10 +43,11 @@ def put_weights(module: nn.Module, weights: Tensor) -> None:
 class MergedSources(Strategy):
     """The start of several sources, moved by what their trainings added, under a logistic probe.
 
-    All that is a parameter is merged, biases and the affine part of normalisation layers too. No
-    head is: each source had its own, and the target's is the probe's, solved anew for every value
-    of the dial. BatchNorm's statistics are taken anew over the target's training inputs, for those
-    of no source are those of the sum; other buffers, such as counts of batches, are the start's.
+    All parameters of the backbone are merged, including biases and the affine part of normalisation
+    layers. Heads are not: each source had its own, and the target's head is the probe, solved for
+    every value of the dial. BatchNorm's statistics are recomputed over the target's training
+    inputs, because no source's statistics fit the merged weights; other buffers, such as counts of
+    batches, are the start's.
 
     Args:
         c: inverse strength of the probe's penalty, as of `logistic_probe`.
@@ -63,15 +67,15 @@ class MergedSources(Strategy):
     @property
     @abstractmethod
     def dial(self) -> Dial:
-        """What is chosen once all networks are there."""
+        """The hyperparameter that is chosen after merging."""
 
     @abstractmethod
     def moved(self, vectors: Tensor, value: float) -> Tensor:
-        """Return what is added to the start, (weights,), at a value of the dial.
+        """Return the vector to add to the start, (weights,), for a value of the dial.
 
         Args:
-            vectors: what each source's training added, (sources, weights).
-            value: of the dial.
+            vectors: task vectors, (sources, weights).
+            value: a value of the dial.
         """
 
     def build(self, sizes: Sizes) -> None:
@@ -86,7 +90,7 @@ class MergedSources(Strategy):
         return [Phase("merge", before=self.solve, dial=self.dial)]
 
     def solve(self, data: Data) -> None:
-        """Find statistics and probe for each value of the dial."""
+        """Compute and store BatchNorm statistics and the probe for each value of the dial."""
         assert data.target is not None
         norms = norms_of(self.backbone, self.backbone.parameters())
         for place, value in enumerate(self.dial.values):
@@ -99,7 +103,7 @@ class MergedSources(Strategy):
                 self.scaffold.get_buffer("statistics")[place] = found
 
     def put(self, value: float) -> None:
-        """Be merged at this value of the dial."""
+        """Set weights, head and BatchNorm statistics to those for this value of the dial."""
         place = list(self.dial.values).index(value)
         self._move(value)
         put_weights(self.head, self.scaffold.get_buffer("heads")[place])
@@ -113,7 +117,7 @@ class MergedSources(Strategy):
         put_weights(self.backbone, start + self.moved(vectors, value))
 
     def tells(self) -> dict[str, Any]:
-        """Return how far each source lies from the start, and how alike their ways are."""
+        """Return the norms of the task vectors and the cosines between them."""
         vectors = self.scaffold.get_buffer("vectors")
         lengths = vectors.norm(dim=1)
         ways = torch.nn.functional.normalize(vectors, dim=1)

@@ -1,4 +1,4 @@
-"""What strategies share that learn from several source domains, each with a batch of its own."""
+"""The base class of strategies that learn from several source domains, with a batch of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,21 +23,23 @@ SEVERAL = Needs(
     source="start", target_labels="optional", domains=2, classes="same", unlabelled=True
 )
 COMPARED = Baselines("source_and_target", "source_only", ["scratch", "full_finetuning"])
-"""The same without telling sources apart: their union, pooled."""
+"""Compared with baselines that do not tell sources apart but pool their examples."""
 RATES = rates(3.0, small_images=3.0, images=0.3, text=0.1)
-"""Those of `source_only` and `source_and_target`."""
+"""The rates of `source_only` and `source_and_target`."""
 READS: tuple[StreamName, ...] = ("source", "target", "unlabelled")
 
 
 @dataclass
 class Passed:
-    """One pass of all labelled examples of a batch, normalised together as the baseline's are.
+    """The results of one forward pass of all labelled examples of a batch.
+
+    BatchNorm normalises all of them together, as in the baseline.
 
     Attributes:
-        features: of each source domain, (batch, dim).
-        losses: of each source domain, (domains,).
+        features: features of each source domain, (batch, dim).
+        losses: loss of each source domain, (domains,).
         target: the loss of the labelled target examples; None where there are none.
-        sizes: examples of each source domain, and of the target.
+        sizes: number of examples of each source domain, and last of the target.
     """
 
     features: Sequence[Tensor]
@@ -46,9 +48,13 @@ class Passed:
     sizes: tuple[int, ...]
 
     def with_target(self, source: Tensor) -> Tensor:
-        """Return the loss of the sources, joined by the target's for its share of examples.
+        """Return the mean of the sources' loss and the target's, weighted by number of examples.
 
-        However many sources there are they count as one batch, as in `source_and_target`.
+        All sources together count as one batch, as in `source_and_target`: as many examples as the
+        largest of their batches has.
+
+        Args:
+            source: the combined loss of the sources, a scalar.
         """
         if self.target is None:
             return source
@@ -58,6 +64,8 @@ class Passed:
 
 class SeveralSources(Strategy):
     """The losses of several source domains, brought together in a way of its own.
+
+    A subclass combines the losses in its `loss`, from the results of `passed`.
 
     Args:
         schedule: the annealing of Ganin et al. 2016 by default; null for the shared schedule.
@@ -74,7 +82,7 @@ class SeveralSources(Strategy):
         return [Phase("adapt", [Objective(self.loss, self.everything())], reads=READS)]
 
     def passed(self, batch: Batch) -> Passed:
-        """Take all labelled examples of a batch through the network at once."""
+        """Pass all labelled examples of a batch through the network at once."""
         sizes = [len(part.labels) for part in batch.source]
         sizes.append(len(batch.target.labels) if batch.target is not None else 0)
         features = self.features(batch.labelled().inputs)
@@ -90,10 +98,10 @@ class SeveralSources(Strategy):
 
 
 def weighed(losses: Tensor, weights: Tensor) -> Tensor:
-    """Return sum alpha_k L_k of losses and weights (domains,)."""
+    """Return the sum of alpha_k L_k, given losses L and weights alpha, each (domains,)."""
     return (weights.to(losses) * losses).sum()
 
 
 def equal(losses: Tensor) -> Tensor:
-    """Return weights (domains,) that are all the same."""
+    """Return equal weights that sum to 1, (domains,)."""
     return torch.full_like(losses, 1 / len(losses)).detach()

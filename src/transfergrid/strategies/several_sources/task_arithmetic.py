@@ -1,4 +1,4 @@
-"""Add what the trainings of several sources added to their common start."""
+"""Add the task vectors of several sources to their common start (task arithmetic)."""
 
 from torch import Tensor
 
@@ -6,43 +6,44 @@ from transfergrid.strategies import Dial, Positive, Range, Share
 from transfergrid.strategies.several_sources.merging import MergedSources
 
 PATH = tuple(step / 10 for step in range(11))
-"""Scales that are looked at."""
+"""The scales that are tried."""
 USUAL = 0.3
-"""The scale where nothing validates (Ilharco et al. 2023, section 5)."""
+"""The scale without a validation part (Ilharco et al. 2023, section 5)."""
 
 
 def summed(vectors: Tensor, scale: float) -> Tensor:
-    """Return scale times the sum, and not the mean, of task vectors (sources, weights)."""
+    """Return scale times the sum (not the mean) of task vectors (sources, weights)."""
     return scale * vectors.sum(0)
 
 
 class TaskArithmetic(MergedSources):
     """The start plus a part of what each source's training added to it, under a logistic probe.
 
-    A validation part chooses the scale from 0, .1, ..., 1, of equals the one nearest .3; where
-    nothing validates it is .3. The record keeps the path (`chosen.paths`). It is a sum: to halve it
-    of two sources is their mean. The sources are trained here from one start, and files of their
-    weights say the hash of it; from random weights, which they leave far behind, merging seldom
-    works. All parameters are merged, no head, and BatchNorm's statistics are taken anew over the
-    target's training inputs. Any order of the sources is the same.
+    A validation part chooses the scale from 0, .1, ..., 1; among equal scores the scale nearest to
+    .3 wins, and without a validation part it is .3. The record keeps the path (`chosen.paths`). The
+    task vectors are summed: for two sources, scale .5 gives their mean. The sources are trained
+    here from one start, and the files of their weights contain its hash. From a random start, which
+    training leaves far behind, merging seldom works. All parameters of the backbone are merged, but
+    no head, and BatchNorm's statistics are recomputed over the target's training inputs. The order
+    of the sources makes no difference.
 
     Formula:
         w = w_0 + s sum_k (w_k - w_0)
 
     Try it:
         where several sources were fine-tuned from one pretrained network, and their examples are
-        not at hand any more
+        no longer available
 
     Cost:
-        a pass over the training inputs and a probe for each of 11 scales; prediction is one
-        network's
+        a pass over the training inputs and a probe for each of 11 scales; prediction costs that of
+        one network
 
     Source:
         Ilharco et al. 2023, Editing Models with Task Arithmetic, ICLR, arXiv 2212.04089, section
         2; the authors' code (mlfoundations/task_vectors) leaves integer buffers alone, too
 
     Args:
-        scale: of the sum; null lets the validation part choose.
+        scale: factor on the sum; null lets the validation part choose.
         c: inverse strength of the probe's penalty, as of `logistic_probe`.
     """
 

@@ -1,4 +1,4 @@
-"""Merge what several trainings added to one start: trim it, elect signs, take disjoint means."""
+"""Merge task vectors of one start: trim them, elect signs, take disjoint means (TIES)."""
 
 import torch
 from torch import Tensor
@@ -7,16 +7,16 @@ from transfergrid.strategies import Dial, NotNegative, Positive, Range, Share
 from transfergrid.strategies.several_sources.merging import MergedSources
 
 PATH = (0.05, 0.1, 0.2, 0.3, 0.5)
-"""Shares that are looked at."""
+"""The shares that are tried."""
 USUAL = 0.2
-"""The share where nothing validates (Yadav et al. 2023, section 4.2)."""
+"""The share without a validation part (Yadav et al. 2023, section 4.2)."""
 
 
 def trimmed(vectors: Tensor, keep: float) -> Tensor:
-    """Return task vectors (sources, weights) with their largest entries alone, all others 0.
+    """Return task vectors (sources, weights) with all but their largest entries set to 0.
 
-    Of each the entries of the largest magnitude stay, int(keep x weights) of all its weights
-    together, of equal ones the first. The authors' code keeps one more.
+    Each vector keeps its int(keep * weights) entries of largest magnitude, over all layers
+    together; among equal ones the first. The authors' code keeps one more.
     """
     number = int(keep * vectors.shape[1] + 1e-9)
     places = vectors.abs().argsort(dim=1, descending=True, stable=True)[:, :number]
@@ -24,10 +24,10 @@ def trimmed(vectors: Tensor, keep: float) -> Tensor:
 
 
 def elected(vectors: Tensor) -> Tensor:
-    """Return the sign of the sum of trimmed vectors, (weights,).
+    """Return the elected sign of each weight: the sign of the sum of trimmed vectors, (weights,).
 
-    Where the sum is 0 it is the sign that most entries have been elected to, as in the authors'
-    code, and 1 where these balance.
+    Where the sum is 0 it is the sign that most other weights elected, as in the authors' code, and
+    1 where these are balanced.
     """
     signs = vectors.sum(0).sign()
     majority = signs.sum().sign()
@@ -35,7 +35,7 @@ def elected(vectors: Tensor) -> Tensor:
 
 
 def merged(vectors: Tensor, keep: float) -> Tensor:
-    """Return the mean of the trimmed entries that have the elected sign, 0 where there are none."""
+    """Return the mean of the trimmed entries with the elected sign; 0 where there are none."""
     left = trimmed(vectors, keep)
     agree = left.sign() == elected(left)
     return (left * agree).sum(0) / agree.sum(0).clamp(min=1)
@@ -44,26 +44,26 @@ def merged(vectors: Tensor, keep: float) -> Tensor:
 class TiesMerging(MergedSources):
     """The start plus the disjoint mean of what trainings added, under a logistic probe (TIES).
 
-    Each source's vector is trimmed to the share of its largest entries over all parameters
-    together, not layer by layer; then each weight has the sign of their sum, and the mean of the
-    entries that agree with it. Declared: int(keep n) entries stay where the authors' code keeps one
-    more. A validation part chooses the share from .05, .1, .2, .3, .5, of equals the one nearest
-    .2; where nothing validates it is .2. At a share of 1 it is no task arithmetic, which has
-    neither signs nor a mean. The sources are trained here from one start, and files of their
-    weights say the hash of it. All parameters are merged, those of normalisation layers too; no
-    head is, and BatchNorm's statistics are taken anew over the target's training inputs. Any order
-    of the sources is the same but for equal entries.
+    Each source's task vector is trimmed to a share of its entries, the largest over all parameters
+    together, not layer by layer. Then each weight gets the sign of the sum of its entries, and the
+    mean of those that have this sign. Declared: int(keep n) entries stay; the authors' code keeps
+    one more. A validation part chooses the share from .05, .1, .2, .3, .5; among equal scores the
+    share nearest to .2 on this path wins, and without a validation part it is .2. At a share of 1
+    it is not task arithmetic, which has neither signs nor a mean. The sources are trained here from
+    one start, and the files of their weights contain its hash. All parameters of the backbone are
+    merged, including those of normalisation layers, but no head, and BatchNorm's statistics are
+    recomputed over the target's training inputs. The order of the sources makes no difference.
 
     Formula:
         w = w_0 + s mean of {trim(w_k - w_0)_i : its sign is that of sum_k trim(w_k - w_0)_i}
 
     Try it:
         where task arithmetic of several sources is worse than one of them alone: they pull the same
-        weights to different sides
+        weights in opposite directions
 
     Cost:
-        a pass over the training inputs and a probe for each of five shares; prediction is one
-        network's
+        a pass over the training inputs and a probe for each of five shares; prediction costs that
+        of one network
 
     Source:
         Yadav et al. 2023, TIES-Merging: Resolving Interference When Merging Models, NeurIPS, arXiv
@@ -71,7 +71,7 @@ class TiesMerging(MergedSources):
 
     Args:
         keep: share of entries that stay; null lets the validation part choose.
-        scale: of what is added.
+        scale: factor on the merged vector.
         c: inverse strength of the probe's penalty, as of `logistic_probe`.
     """
 

@@ -31,19 +31,19 @@ from transfergrid.strategies.several_sources.side_by_side import (
 )
 
 MOST = 512
-"""Examples of a stream, at most, that a score is made of."""
+"""The largest number of examples of a stream from which a score is computed."""
 
 
 def weights_of(scores: Tensor, temperature: float) -> Tensor:
-    """Return softmax(score / temperature), (domains,): larger scores, larger weights."""
+    """Return softmax(score / temperature), (domains,): a larger score gives a larger weight."""
     return torch.softmax(scores / temperature, 0)
 
 
 def nearness(source: Floats, target: Floats) -> float:
-    """Return 1 - d/2 in [0, 1], d the proxy A-distance of features: 1 where they look alike.
+    """Return 1 - d/2 in [0, 1], where d is the proxy A-distance of features; 1: they look alike.
 
-    d = 2 (1 - 2e), at least 0; e is the error of a ridge regression on the domains that leaves each
-    example out once, on as many of each (Ben-David et al. 2007).
+    d = 2 (1 - 2e), at least 0. e is the leave-one-out error of a ridge regression that tells the
+    domains apart, on equally many examples of each (Ben-David et al. 2007).
     """
     each = min(len(source), len(target))
     domain = np.repeat([1.0, -1.0], each)[:, None]
@@ -54,7 +54,7 @@ def nearness(source: Floats, target: Floats) -> float:
 
 
 def foretold(source: Floats, answers: Floats, target: Floats, labels: Floats) -> float:
-    """Return the share of the target's labels that a ridge regression on a source tells rightly.
+    """Return the accuracy on target labels of a ridge regression fitted to one source.
 
     Args:
         source: features, (n, dim).
@@ -70,30 +70,31 @@ def foretold(source: Floats, answers: Floats, target: Floats, labels: Floats) ->
 class WeightedSources(SeveralSources):
     """Weigh the losses of several sources by a score of each, found before training.
 
-    A definition of this project. The score is of the start's features, and is taken once: how
-    unsure it is, is not in the weights. `distance` asks for no labels; `labels` uses those that the
-    cell learns from, and of a cell without any it is `distance`. Equal weights are not pooling,
-    which weighs sources by size. A source of weight 0 is not passed through the network, so that
-    all weight on one is that source alone, bit for bit. The record tells scores and weights
-    (`told`), in the order of `source.domain.names`. Any order of the sources is the same.
+    This is a definition of this project. The score is computed once, on the features before
+    training; the weights do not reflect its uncertainty. `distance` needs no labels; `labels` uses
+    those that the cell learns from, and in a cell without any it falls back to `distance`. Equal
+    weights are not pooling, which weighs sources by size. A source of weight 0 is not passed
+    through the network, so that all weight on one source is exactly training on that source alone.
+    The record tells scores and weights (`told`), in the order of `source.domain.names`. The order
+    of the sources makes no difference.
 
     Formula:
         sum_k a_k CE_k, a = softmax(score / t); labelled target examples join for their share of a
         batch; score: 1 - d/2 of the proxy A-distance, or the share of target labels told rightly
     Try it:
         where some of several sources look more like the target than others; from a pretrained
-        start, for of random weights the features, and so the scores, say little
+        start, because features of random weights, and so the scores, say little
     Cost:
-        a batch of each source at every step, and two ridge regressions a source on at most 512
-        examples; nothing at prediction
+        a batch of each source at every step, and one ridge regression per source on at most 512
+        examples of each domain; nothing at prediction
     Source:
         none: a definition of this project; the distance is that of Ben-David et al. 2007, Analysis
         of representations for domain adaptation, NIPS
 
     Args:
         by: the score: "distance", "labels", or "equal" for equal weights.
-        temperature: of the softmax: near 0 the best source takes all.
-        alpha: weights instead, one a source, in the order of `source.domain.names`.
+        temperature: temperature of the softmax; near 0 the best source gets all the weight.
+        alpha: fixed weights instead, one per source, in the order of `source.domain.names`.
         shared: `lr_factor` and `schedule`.
     """
 
@@ -131,7 +132,7 @@ class WeightedSources(SeveralSources):
         ]
 
     def score(self, data: Data) -> None:
-        """Find the weights."""
+        """Compute the scores and the weights, unless these are given or equal."""
         if self.alpha is not None or self.scored_by == "equal":
             return
         scores = torch.tensor(list(self._scores(data)))
@@ -152,7 +153,7 @@ class WeightedSources(SeveralSources):
         ]
 
     def _few(self, view: View) -> tuple[Floats, Tensor]:
-        """Return features and labels of some examples, drawn by the seed block."""
+        """Return features and labels of at most `MOST` examples; the seed block draws them."""
         features: list[Tensor] = []
         labels: list[Tensor] = []
         for batch in view.batches():

@@ -1,7 +1,7 @@
-"""A quadratic over a box whose sum is between two bounds, solved by an interior point method.
+"""A quadratic programme over a box with bounds on the sum, solved by an interior point method.
 
-Mehrotra's predictor and corrector (Nocedal & Wright 2006, algorithm 16.4): some twenty steps, each
-with a Cholesky factor of the matrix.
+It is Mehrotra's predictor-corrector method (Nocedal & Wright 2006, algorithm 16.4): some twenty
+steps, each with a Cholesky factorisation of the matrix.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from scipy.linalg import cho_factor, cho_solve
 from transfergrid.strategies.closed_form.softmax_regression import Floats
 
 STEPS, ENOUGH, PATIENCE = 100, 1e-11, 3
-"""At most so many steps; the error at which they end, as a part of the largest |c|, or after how
-many that bring it no lower, where rounding is all that is left of it."""
+"""The iteration ends after this many steps, or at this error relative to the largest |c|, or after
+so many steps without a lower error, when only rounding errors are left."""
 JITTER = 1e-12
-"""On the matrix's diagonal, as a part of its mean: a kernel of like rows is singular."""
+"""Added to the matrix's diagonal, relative to its mean: a kernel of equal rows is singular."""
 
 
 def least_in_box(matrix: Floats, linear: Floats, most: float, sums: tuple[float, float]) -> Floats:
-    """Return x with 0 <= x <= most and a sum within `sums`, for which x'Mx / 2 - c'x is least.
+    """Return the x that minimises x'Mx / 2 - c'x, with 0 <= x <= most and a sum within `sums`.
 
     Args:
         matrix: M, (n, n), positive semidefinite.
         linear: c, (n,).
-        most: the box's side.
-        sums: lower and upper bound, the first below the second, that the box can reach.
+        most: upper bound of each entry.
+        sums: lower and upper bound of the sum; the lower one must be less than the upper one, and
+            the box must contain such sums.
     """
     n = len(linear)
     side = _Side(n, most, sums)
@@ -59,7 +60,7 @@ def least_in_box(matrix: Floats, linear: Floats, most: float, sums: tuple[float,
 
 
 class _Side(NamedTuple):
-    """All constraints as G x <= bounds: -x, x, minus the sum, the sum."""
+    """All constraints as G x <= bounds; the rows of G x are -x, x, minus the sum, the sum."""
 
     n: int
     most: float
@@ -87,7 +88,7 @@ class _Move(NamedTuple):
 
 
 class _Newton:
-    """Newton's equations at one point, for any right side of the complementarity."""
+    """Newton's equations at one point, for any right-hand side of complementary slackness."""
 
     def __init__(
         self, matrix: Floats, side: _Side, slack: Floats, dual: Floats, off: Floats, short: Floats
@@ -96,14 +97,14 @@ class _Newton:
         n, steep = side.n, dual / slack
         self.factor = cho_factor(matrix + np.diag(steep[:n] + steep[n : 2 * n]), lower=True)
         self.even = cho_solve(self.factor, np.ones(n))
-        tight = float(steep[-2:].sum())  # of the sum: apart, for added it would drown the matrix
+        tight = float(steep[-2:].sum())  # the sum's part: added in, it would swamp the matrix
         self.taken = tight / (1 + tight * float(self.even.sum()))
 
     def step(self, apart: Floats) -> _Move:
-        """Return the move that takes slack times dual to 0 where they are `apart`, to first order.
+        """Return the Newton move that lowers the products slack * dual by `apart`, to first order.
 
         Args:
-            apart: what of each product is to vanish.
+            apart: the part of each product that should vanish, one per constraint.
         """
         pushed = (self.dual * self.short - apart) / self.slack
         x = cho_solve(self.factor, -self.off - self.side.back(pushed))
@@ -113,6 +114,6 @@ class _Newton:
 
 
 def _furthest(at: Floats, move: Floats) -> float:
-    """Return the longest part of a move, up to 1, that leaves no number below 0."""
+    """Return the largest step length up to 1 at which no entry becomes negative."""
     down = move < 0
     return float(min(1.0, (-at[down] / move[down]).min(initial=1.0)))

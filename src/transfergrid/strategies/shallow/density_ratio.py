@@ -1,4 +1,4 @@
-"""Source examples weighted by a classifier that tells the domains apart."""
+"""Source examples weighted by the odds of a classifier that tells the domains apart."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 
 FOLDS = 5
 FURTHEST = 700.0
-"""Log-odds beyond which an exponential is no number."""
+"""Log-odds are clipped here, so that their exponential does not overflow."""
 
 
 def ratio(log_odds: Floats, n_source: int, n_target: int) -> Floats:
-    """Return n_s / n_t p / (1 - p) of examples, p being how likely they are of the target.
+    """Return the density ratios n_s / n_t * p / (1 - p), p = p(target | example).
 
     Args:
-        log_odds: of p by a classifier, (n,).
-        n_source: examples of the source that it was fitted to.
-        n_target: likewise.
+        log_odds: a classifier's log-odds of the target, (n,).
+        n_source: n_s, number of source examples that the classifier was fitted to.
+        n_target: n_t, number of target examples likewise.
     """
     odds = np.exp(np.clip(log_odds, -FURTHEST, FURTHEST))
     return np.asarray(n_source / n_target * odds)
@@ -27,14 +27,14 @@ def ratio(log_odds: Floats, n_source: int, n_target: int) -> Floats:
 def told_apart(
     source: Floats, target: Floats, c: float, rng: np.random.Generator
 ) -> tuple[Floats, float]:
-    """Return each source example's ratio by a classifier of other examples, (n,), and a share.
+    """Return the density ratio of each source example, (n,), and the share of ratios below 1.
 
-    That is of the source's examples whose ratio is below 1. A fifth of each domain is left out at a
-    time.
+    Ratios are cross-fitted: an example's classifier is fitted to other examples, with a fifth of
+    each domain left out at a time.
 
     Args:
-        source: (n, d).
-        target: (m, d).
+        source: features, (n, d).
+        target: features, (m, d).
         c: inverse strength of the classifier's penalty.
         rng: draws the folds.
     """
@@ -54,26 +54,28 @@ def told_apart(
 class DensityRatio(InstanceWeights):
     """Weights by the odds of a classifier that tells target from source examples.
 
-    Logistic regression, on features of unit spread. An example's odds are of a classifier that was
-    fitted to others, a fifth of both domains left out at a time: those of its own would be sure of
-    it. Odds are clipped at `most` and then divided by their mean. What is told: the effective
-    sample size (sum w)^2 / sum w^2, and the share of source examples whose ratio is below 1; where
-    that is 1, the domains do not overlap and no weight is right.
+    The classifier is a logistic regression on features scaled to unit spread. An example's odds
+    come from a classifier that was fitted to other examples, with a fifth of both domains left out
+    at a time: a classifier fitted to the example itself would be overconfident. Ratios are clipped
+    at `most` and then divided by their mean. The record tells the effective sample size
+    (sum w)^2 / sum w^2, and the share of source examples whose ratio is below 1; where that is 1,
+    the domains do not overlap and no weight is right.
 
     Formula:
         w(x) = n_s / n_t p(target | x) / p(source | x), clipped, over its mean; then a head on
         weighted source examples
     Try it:
-        first of the weights: it is quick, and tells how far apart the domains are
+        first of the weighting methods: it is quick, and tells how far apart the domains are
     Cost:
-        five logistic regressions and one: seconds; nothing at prediction
+        five logistic regressions for the weights and one for the head: seconds; nothing at
+        prediction
     Source:
         Bickel, Brueckner & Scheffer 2009, Discriminative Learning Under Covariate Shift, JMLR 10,
         section 3; Qin 1998, Biometrika 85
 
     Args:
-        domain_c: inverse strength of the penalty of the classifier of domains.
-        most: at which ratios are clipped.
+        domain_c: inverse strength of the domain classifier's penalty.
+        most: value at which ratios are clipped.
         c: C of the head.
     """
 

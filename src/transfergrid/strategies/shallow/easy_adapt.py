@@ -1,4 +1,4 @@
-"""One linear map for both domains, and for each domain what it adds to it."""
+"""A linear head with shared weights and a correction per domain, by feature augmentation."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from transfergrid.strategies.shallow.frozen import C, Frozen, OnFrozenFeatures, 
 
 
 def augmented(source: Floats, target: Floats) -> Floats:
-    """Return (x, x, 0) of the source's rows (n, d) and (x, 0, x) of the target's (k, d).
+    """Return rows (x, x, 0) for the source (n, d) and (x, 0, x) for the target (k, d).
 
-    They are (n + k, 3 d): what is shared, what is the source's own, what is the target's own.
+    The result is (n + k, 3 d): shared features, the source's own, the target's own.
     """
     nothing = np.zeros_like
     return np.vstack(
@@ -24,18 +24,18 @@ def augmented(source: Floats, target: Floats) -> Floats:
 class EasyAdapt(OnFrozenFeatures):
     """Feature augmentation: each feature three times, shared, the source's and the target's.
 
-    One linear head on all of them learns from both domains' labels; a target example is predicted
-    by the sum of the shared and the target's own weights, which is a linear head again. All are
-    penalised alike; the bias is shared, and free. The augmented features are divided by one number,
-    the root of their mean squared distance from their mean. Without target labels there would be
-    nothing to learn.
+    One linear head on the augmented features learns from both domains' labels. A target example is
+    predicted by the sum of the shared and the target's own weights, which is again a linear head.
+    All weights are penalised equally; the bias is shared and not penalised. The augmented features
+    are divided by one number, the root of their mean squared distance from their mean. Without
+    target labels the target's own weights would have nothing to learn from.
 
     Formula:
         phi_s(x) = (x, x, 0), phi_t(x) = (x, 0, x); c sum CE(softmax(W phi + b), y) + |W|^2 / 2; of
         numbers half the squared error, which is ridge
     Try it:
-        with some target labels, where a source's labels mean nearly the same: it asks for no
-        unlabelled inputs, and `source_probe` is what it must beat
+        with some target labels, where the source's labels mean nearly the same: it needs no
+        unlabelled inputs, and `source_probe` is the baseline it must beat
     Cost:
         a convex problem of three times the features: seconds; a prediction costs what the source's
         costs

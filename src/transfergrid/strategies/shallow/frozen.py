@@ -1,4 +1,4 @@
-"""What shallow adaptation shares: features of two domains that stand still, and a linear head."""
+"""The base class of shallow adaptation: frozen features of two domains, and a linear head."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ C = Range(1e-3, 1e3, default=1.0)
 
 @dataclass(frozen=True)
 class Frozen:
-    """Features by the source as it stands, in float64, and what is known of them.
+    """Features of all streams by the frozen source, in float64, and their labels.
 
     Attributes:
-        source: (n, d).
-        source_labels: (n,) of classes, or numbers (n, ...).
-        target: (m, d), those without labels; none where the strategy asks for none.
-        labelled: (k, d), the target's with labels; none at `labels=0`.
-        labels: (k,) or (k, ...).
+        source: features of the source domain, (n, d).
+        source_labels: its class indices (n,), or numbers (n, ...).
+        target: features of unlabelled target inputs, (m, d); no rows where the strategy uses none.
+        labelled: features of labelled target inputs, (k, d); no rows at `labels=0`.
+        labels: their labels, (k,) or (k, ...).
     """
 
     source: Floats
@@ -50,16 +50,16 @@ class Frozen:
 
     @property
     def pooled_labels(self) -> NDArray[Any]:
-        """(n + k, ...) of the source's examples and then of the target's."""
+        """Labels of the source's examples and then of the target's, (n + k, ...)."""
         return np.concatenate([self.source_labels, self.labels])
 
     def pooled(self, moved: Floats | None = None) -> Floats:
-        """Return features of the source, or what became of them, and then the target's labelled."""
+        """Return features of the source, or `moved` instead, and then of the labelled target."""
         return np.vstack([self.source if moved is None else moved, self.labelled])
 
 
 def frozen(data: Data) -> Frozen:
-    """Return what a phase's data hold, on the CPU."""
+    """Return the features and labels of a phase's data, on the CPU."""
     (source,) = data.source
     features, labels = source.features().cpu().double().numpy(), source.labels.cpu().numpy()
     own, others = data.target, data.unlabelled
@@ -73,26 +73,26 @@ def frozen(data: Data) -> Frozen:
 
 
 def spread(features: Floats) -> float:
-    """Return the root of the mean squared distance of rows (n, d) from their mean; 1 for none."""
+    """Return the root mean square distance of rows (n, d) from their mean; 1 where that is 0."""
     return float(np.sqrt(features.var(axis=0).sum())) or 1.0
 
 
 def linear_head(
     task: Task, features: Floats, labels: NDArray[Any], c: float, counts: Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Return weights (outputs, d) and biases (outputs,) of the best linear map.
+    """Return weights (outputs, d) and biases (outputs,) of the optimal linear head.
 
-    Least is c times the sum of losses plus |w|^2 / 2, the bias free: logistic regression, and for
-    numbers ridge, whose loss is half the squared error. Features count divided by one number, the
-    root of their mean squared distance from their mean, so that a c means the same whatever their
-    unit.
+    It minimises c times the sum of losses plus |w|^2 / 2; the bias is not penalised. For classes
+    this is logistic regression, for numbers ridge, whose loss is half the squared error. Inside the
+    problem features are divided by their `spread`, so that c means the same whatever their unit.
+    The result is for features as they are.
 
     Args:
-        task: says which.
+        task: says whether labels are classes or numbers.
         features: (n, d).
-        labels: (n,) of classes, or numbers (n, ...).
+        labels: class indices (n,), or numbers (n, ...).
         c: inverse strength of the penalty.
-        counts: (n,) how often each example counts; None: once.
+        counts: weight of each example in the sum, (n,); None: 1 each.
     """
     scale = spread(features)
     if task.kind == CLASSES:
@@ -106,13 +106,13 @@ def linear_head(
 def ridge_head(
     features: Floats, numbers: Floats, penalty: float, counts: Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Return weights (outputs, d) and intercepts of ridge, a sum over rows that may count unevenly.
+    """Return weights (outputs, d) and intercepts (outputs,) of a weighted ridge regression.
 
     Args:
         features: (n, d).
-        numbers: (n, outputs).
-        penalty: of the weights' squares; the intercept has none.
-        counts: (n,), from 0; None: once each.
+        numbers: labels, (n, outputs).
+        penalty: factor on the sum of squared weights; the intercept is not penalised.
+        counts: weight of each example in the sum, (n,), at least 0; None: 1 each.
     """
     counts = np.ones(len(features)) if counts is None else counts
     centre: Floats = np.average(features, axis=0, weights=counts)
@@ -137,7 +137,7 @@ class OnFrozenFeatures(Strategy):
     transfers: ClassVar[Transferred] = "features"
     target_statistics = "unseen"
     finds: ClassVar[tuple[str, ...]] = ()
-    """What it tells, once it is solved, by name: numbers, noted by `note`."""
+    """Names of the numbers that it tells in the record; `note` stores them."""
 
     def __init__(self, c: Positive = 1.0) -> None:
         super().__init__()
@@ -154,22 +154,22 @@ class OnFrozenFeatures(Strategy):
         return [Phase("solve", reads=reads, before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Find what adapts, and set the head."""
+        """Adapt to the data of the phase, and set the head."""
         self.adapt(frozen(data))
 
     @abstractmethod
     def adapt(self, seen: Frozen) -> None:
-        """Set the head, and whatever else `predict` uses."""
+        """Set the head, and whatever else `predict` uses, from these features and labels."""
 
     def draws(self, name: str) -> np.random.Generator:
-        """Return what draws at random, fixed by seed block and name.
+        """Return a random generator, fixed by seed block and name.
 
-        Torch's own generator would not do: reading features that are not kept yet moves it on.
+        Torch's global generator would not do: computing features that are not cached advances it.
         """
         return generator(self.block_seed, "shallow", name)
 
     def note(self, **found: float) -> None:
-        """Keep what was found of what it `finds`."""
+        """Store values of numbers named in `finds`, for the record."""
         for name, value in found.items():
             self.scaffold.get_buffer("found")[self.finds.index(name)] = value
 
@@ -178,5 +178,5 @@ class OnFrozenFeatures(Strategy):
         return dict(zip(self.finds, found, strict=True))
 
     def put(self, weights: Floats, biases: Floats) -> None:
-        """Let the head be this linear map, weights (outputs, d) and biases (outputs,)."""
+        """Set the head to a linear map with weights (outputs, d) and biases (outputs,)."""
         self.task.fill(self.head, torch.from_numpy(weights), torch.from_numpy(biases))

@@ -1,4 +1,4 @@
-"""Features of two kinds, mapped to a space that both share, and each kept as it is beside it."""
+"""Feature augmentation with learned maps of two kinds of features to a shared space (HFA)."""
 
 from typing import NamedTuple
 
@@ -15,39 +15,41 @@ Labels = NDArray[np.int64]
 
 SEARCHED = {"maxiter": 5000, "maxfun": 10_000, "maxcor": 30, "ftol": 1e-14, "gtol": 1e-8}
 NOTHING = 1e-150
-"""What the singular values of weights that are all 0 count as."""
+"""Lower bound on sums of singular values, for weights that are all 0."""
 
 
 class Shared(NamedTuple):
-    """H = [P, Q]'[P, Q], by its eigenvectors.
+    """The matrix H = [P, Q]'[P, Q], as eigenvectors and eigenvalues.
 
     Attributes:
-        axes: (d_s + d_t, k), orthonormal.
-        sizes: (k,), above 0.
+        axes: eigenvectors, (d_s + d_t, k), orthonormal.
+        sizes: eigenvalues, (k,), above 0.
     """
 
     axes: Floats
     sizes: Floats
 
     def spent(self, rows: Floats) -> Floats:
-        """Return rows times the root of I + H: products of these are those of augmented ones."""
+        """Return rows times (I + H)^1/2; inner products are then those of augmented features."""
         return np.asarray(rows + (rows @ self.axes) * (np.sqrt(1 + self.sizes) - 1) @ self.axes.T)
 
     def shrunk(self, rows: Floats) -> Floats:
-        """Return rows times the inverse of I + H."""
+        """Return rows times (I + H)^-1."""
         part = self.sizes / (1 + self.sizes)
         return np.asarray(rows - (rows @ self.axes) * part @ self.axes.T)
 
 
 def best_shared(weights: Floats, trace: float) -> Shared:
-    """Return the H of this trace, at most, under which sum_k u_k'(I + H)^-1 u_k is least.
+    """Return the H with at most this trace that minimises sum_k u_k'(I + H)^-1 u_k.
 
-    Along each axis of the weights it is max(0, s_i r - 1), s_i their singular values: the bound is
-    spent on the largest first, so that none of those that have a part could use more of it.
+    Its eigenvectors are the right singular vectors of the weights, its eigenvalues
+    max(0, s_i r - 1) for singular values s_i, with r such that they sum to the trace. So the trace
+    goes to the largest singular values first, and among those that get some, the marginal gain is
+    equal.
 
     Args:
         weights: u, (outputs, d).
-        trace: the bound.
+        trace: upper bound of the trace.
     """
     _, values, axes = np.linalg.svd(weights, full_matrices=False)
     active = np.arange(1, len(values) + 1)
@@ -58,12 +60,12 @@ def best_shared(weights: Floats, trace: float) -> Shared:
 
 
 class Joint(NamedTuple):
-    """What was found of both domains.
+    """A linear head for each domain, with shared biases.
 
     Attributes:
         source: weights on the source's features, (classes, d_s).
-        target: on the target's, (classes, d_t).
-        biases: (classes,), of both.
+        target: weights on the target's features, (classes, d_t).
+        biases: biases of both heads, (classes,).
     """
 
     source: Floats
@@ -72,7 +74,7 @@ class Joint(NamedTuple):
 
 
 def side_by_side(source: Floats, target: Floats) -> Floats:
-    """Return (x, 0) of the source's rows (n, d_s) and (0, x) of the target's (k, d_t)."""
+    """Return rows (x, 0) for the source (n, d_s) and (0, x) for the target (k, d_t)."""
     (n, wide), (k, other) = source.shape, target.shape
     return np.block([[source, np.zeros((n, other))], [np.zeros((k, wide)), target]])
 
@@ -80,14 +82,14 @@ def side_by_side(source: Floats, target: Floats) -> Floats:
 def head_under(
     shared: Shared, source: Floats, target: Floats, labels: Labels, classes: int, c: float
 ) -> Joint:
-    """Return logistic regression on features that are augmented by these maps.
+    """Return the heads of a logistic regression on features augmented by the maps of H.
 
     Args:
         shared: H.
-        source: (n, d_s).
-        target: (k, d_t).
+        source: features, (n, d_s).
+        target: features, (k, d_t).
         labels: (n + k,), the source's first.
-        classes: how many there are.
+        classes: number of classes.
         c: inverse strength of the penalty.
     """
     rows, wide = shared.spent(side_by_side(source, target)), source.shape[1]
@@ -97,21 +99,22 @@ def head_under(
 
 
 def learned(source: Floats, target: Floats, labels: Labels, c: float, trace: float) -> Shared:
-    """Return the H of this trace, at most, under which a head's objective is least.
+    """Return the H with at most this trace that minimises a head's objective.
 
-    c sum CE + sum_k u_k'(I + H)^-1 u_k / 2 is convex in weights u and H together, and the best H of
-    given weights is known: what is searched is a smooth function of the weights alone.
+    The objective c sum CE + sum_k u_k'(I + H)^-1 u_k / 2 is jointly convex in weights u and H. The
+    best H for given weights is known in closed form, so L-BFGS minimises a smooth function of the
+    weights alone.
 
     Args:
-        source: (n, d_s).
-        target: (k, d_t), of any width.
+        source: features, (n, d_s).
+        target: features, (k, d_t), of any width.
         labels: (n + k,), the source's first.
         c: inverse strength of the penalty.
-        trace: bound of |P|^2 + |Q|^2.
+        trace: upper bound of |P|^2 + |Q|^2.
     """
     rows, classes = side_by_side(source, target), len(np.unique(labels))
     answers = np.eye(classes)[np.unique(labels, return_inverse=True)[1]]
-    twice = 2.0 if classes == 2 else 1.0  # of two classes the difference is penalised
+    twice = 2.0 if classes == 2 else 1.0  # with two classes the weights' difference is penalised
     shape = classes, rows.shape[1] + 1
 
     def objective(flat: Floats) -> tuple[float, Floats]:
@@ -131,31 +134,31 @@ def learned(source: Floats, target: Floats, labels: Labels, c: float, trace: flo
 class HeterogeneousFeatureAugmentation(OnFrozenFeatures):
     """Feature augmentation where what is shared is a learned map of each domain's features.
 
-    With P = Q = I it is `easy_adapt`. Maps are learned with the head, under a bound on their
-    squares: only H = [P, Q]'[P, Q] matters, the problem is convex in it, and its rank is the width
-    of the shared space. Declared: logistic regression in the place of the hinge; one H for all
-    classes. That matters: of a single problem of two classes the best H has rank one and lies along
-    its weights, the two domains then share the bias alone, and nothing else is transferred, however
-    large the bound. Of more classes it is their likeness to each other that is carried over. Each
-    domain is moved to its own labelled mean and divided by its own spread, for features of two
-    kinds have no unit in common. Here both domains come through one network; the method asks for
-    no such thing. What is told: the rank and trace of H.
+    With P = Q = I it is `easy_adapt`. The maps are learned together with the head, under a bound on
+    their squared norms. Only H = [P, Q]'[P, Q] matters: the problem is convex in H, and the rank of
+    H is the width of the shared space. Declared: logistic regression replaces the hinge loss; one H
+    serves all classes. The latter matters: for a single two-class problem the best H has rank one
+    and lies along that problem's weights; the two domains then share only the bias, and nothing
+    else is transferred, however large the bound. With more classes the similarity between classes
+    is transferred. Each domain is centred at the mean of its labelled examples and divided by its
+    own spread, because features of two kinds have no common unit. Here both domains pass through
+    one network; the method does not require that. The record tells the rank and trace of H.
 
     Formula:
         phi_s(x) = (P x, x, 0), phi_t(x) = (Q x, 0, x); min over W, P, Q of c sum CE(softmax(W phi +
         b), y) + |W|^2 / 2, |P|^2 + |Q|^2 <= trace
     Try it:
-        with labels on both sides and several classes; where features of both domains are of one
-        kind, `easy_adapt` first
+        with labels in both domains and several classes; where features of both domains are of one
+        kind, try `easy_adapt` first
     Cost:
-        a convex problem of both domains' features, in some hundred cheap steps: seconds; a
+        a convex problem in both domains' features, in some hundred cheap steps: seconds; a
         prediction costs what the source's costs
     Source:
         Duan, Xu & Tsang 2012, Learning with Augmented Features for Heterogeneous Domain Adaptation,
         ICML, arXiv 1206.4660, equations 1 and 6
 
     Args:
-        trace: bound of |P|^2 + |Q|^2.
+        trace: upper bound of |P|^2 + |Q|^2.
         c: C of the head.
     """
 

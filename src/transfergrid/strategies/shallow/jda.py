@@ -1,4 +1,4 @@
-"""One projection in which both domains have the same means, as a whole and class by class."""
+"""A projection that brings the domains' means together, overall and class by class (JDA)."""
 
 from typing import Any
 
@@ -22,18 +22,21 @@ from transfergrid.strategies.shallow.frozen import (
 Labels = NDArray[np.int64]
 
 FLAT = 1e-5
-"""Of the rows' length, below which a deviation is rounding of features in single precision."""
+"""Directions whose deviations are below this part of the rows' norm are rounding errors.
+
+Features come in single precision."""
 
 
 def contrasts(labels: Labels, pseudo: Labels | None, many: int) -> Floats:
-    """Return vectors e, (n + m, 1 + k), each 1 / size of a source part and -1 / size of a target's.
+    """Return the columns e, (n + m, 1 + k), whose products e e' sum to the matrix M.
 
-    The first is of all examples, then comes one for each class that both domains have. The matrix M
-    is their sum of ee'.
+    A column contrasts a part of the source with a part of the target: its entries are 1 / size for
+    the source part, -1 / size for the target part, else 0. The first column is for all examples;
+    then comes one for each class that both domains have.
 
     Args:
         labels: of the source, (n,).
-        pseudo: of the target, (m,); None: they are not known yet.
+        pseudo: pseudo labels of the target, (m,); None: not known yet.
         many: m.
     """
     parts = [(np.ones(len(labels), dtype=bool), np.ones(many, dtype=bool))]
@@ -46,13 +49,13 @@ def contrasts(labels: Labels, pseudo: Labels | None, many: int) -> Floats:
 def projection(rows: Floats, apart: Floats, strength: float, most: int) -> tuple[Floats, Floats]:
     """Return W (d, k) and eigenvalues (k,), the smallest first (Long et al. 2013, equation 11).
 
-    tr W'X'MXW + strength |W|^2 is least under W'X'HXW = I, M divided by its Frobenius norm. All
-    components vary alike, so directions in which rows vary by less than single precision tells are
-    left out first: they would be rounding, blown up.
+    W minimises tr W'X'MXW + strength |W|^2 under W'X'HXW = I, with M divided by its Frobenius norm.
+    The constraint gives all components the same variance. So directions in which the rows vary by
+    less than single precision resolves are removed first: they would be amplified rounding errors.
 
     Args:
         rows: X, (n + m, d).
-        apart: whose products with themselves sum to M, (n + m, 1 + k).
+        apart: the columns of `contrasts`, (n + m, 1 + k).
         strength: lambda.
         most: k, at most; fewer where the rows vary along fewer directions.
     """
@@ -69,24 +72,24 @@ def projection(rows: Floats, apart: Floats, strength: float, most: int) -> tuple
 class JDA(OnFrozenFeatures):
     """Joint distribution adaptation: a projection that brings domains and classes together.
 
-    Target classes are those that the head says, found anew each round; the first round knows none,
-    and is `tca` in its linear form. Declared, where codes differ: features are divided by their
-    length before they are projected and not again after; M is the plain sum of its parts over its
-    Frobenius norm, where some take the part of all examples as often as there are classes; a class
-    that nobody predicts, or that the source lacks, has no part; the head is linear, where the paper
-    takes the nearest neighbour and others an SVM. Target labels are learned by the head alone. The
-    paper's 100 components are of 800 features and more: with as many as there are features the
-    projection is a change of basis, and only the head's penalty is another. The 30 here are those
-    of `tca`, chosen after test scores on digits had been seen, among which they were not the best;
-    a search is to confirm them. What is told: the
-    eigenvalues, and the share of pseudo labels that the last round changed.
+    Target classes are the head's predictions, renewed each round; the first round has none, and is
+    `tca` in its linear form. Declared, where codes differ: features are divided by their length
+    before the projection and not again after it; M is the plain sum of its parts over its Frobenius
+    norm, where some codes count the part of all examples once per class; a class that is not
+    predicted, or that the source lacks, has no part; the head is linear, where the paper takes the
+    nearest neighbour and others an SVM. Target labels are used by the head alone. The paper's 100
+    components are of 800 features and more: with as many components as features the projection is a
+    change of basis, and only the head's penalty differs. The 30 here are those of `tca`, chosen
+    after test scores on digits had been seen, among which they were not the best; a search should
+    confirm them. The record tells the eigenvalues, and the share of pseudo labels that the last
+    round changed.
 
     Formula:
         min_W tr W'X'(M / |M|)XW + lambda |W|^2, W'X'HXW = I, M = sum_c e_c e_c'; then a linear head
         on x W
     Try it:
-        where the source's classes can be told in the target, if badly: wrong pseudo labels are
-        pulled to the wrong class
+        where the source's head has some accuracy on the target, even a low one: examples with
+        wrong pseudo labels are pulled to the wrong class
     Cost:
         `rounds` eigenproblems of d features and heads: seconds to a minute; a prediction costs what
         the source's costs
@@ -95,9 +98,9 @@ class JDA(OnFrozenFeatures):
         equations 5 to 11 and algorithm 1
 
     Args:
-        components: k, at most; fewer than there are features.
+        components: k, at most; should be fewer than there are features.
         strength: lambda.
-        rounds: in each of which the target is labelled.
+        rounds: number of rounds; each ends with new pseudo labels of the target.
         c: C of the head.
     """
 
@@ -153,5 +156,5 @@ class JDA(OnFrozenFeatures):
 
 
 def of_length_one(rows: Floats) -> Floats:
-    """Return rows (n, d) divided by their length."""
+    """Return rows (n, d), each divided by its length."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), TINY))

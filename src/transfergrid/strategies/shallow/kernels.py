@@ -1,4 +1,4 @@
-"""Gaussian kernels whose width is a multiple of the median distance, and draws of few examples."""
+"""Gaussian kernels with widths relative to the median distance, and draws of some examples."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,19 +6,19 @@ from numpy.typing import NDArray
 from transfergrid.strategies.closed_form.softmax_regression import Floats
 
 ENOUGH = 1000
-"""Examples of each domain of which the median is taken, evenly spaced."""
+"""The median distance is taken over at most this many evenly spaced examples of each domain."""
 
 
 def squared_distances(one: Floats, other: Floats) -> Floats:
     """Return |x - z|^2 of rows x (n, d) and z (m, d): (n, m)."""
-    centre = one.mean(axis=0)  # far from the origin the difference of squares would be rounded
+    centre = one.mean(axis=0)  # far from the origin the expanded square would lose precision
     one, other = one - centre, other - centre
     lengths = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)
     return np.asarray(np.maximum(lengths - 2 * one @ other.T, 0.0))
 
 
 def median_distance(source: Floats, target: Floats) -> float:
-    """Return the median distance of two different examples of both domains; 1 where that is 0."""
+    """Return the median distance between two examples of the pooled domains; 1 where that is 0."""
     rows = np.vstack([_evenly(source), _evenly(target)])
     above = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
     return float(np.sqrt(np.median(above))) if above.size and np.median(above) > 0 else 1.0
@@ -30,7 +30,7 @@ def gaussian(one: Floats, other: Floats, width: float) -> Floats:
 
 
 def drawn(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return which of n examples are taken, in order: `most` at random, or all."""
+    """Return the sorted indices of `most` of n examples, drawn at random, or of all n."""
     if n <= most:
         return np.arange(n)
     return np.sort(rng.permutation(n)[:most])

@@ -1,4 +1,4 @@
-"""Source examples weighted by a density ratio under which the target is likeliest."""
+"""Source examples weighted by a density ratio that maximises the target's likelihood (KLIEP)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -15,53 +15,54 @@ from transfergrid.strategies.shallow.weighting import TOLD, InstanceWeights
 Rows: TypeAlias = NDArray[np.int64]
 
 WIDTHS = 2.0 ** np.arange(-2.0, 2.5, 0.5)
-"""Multiples of the median distance of which the likelihood of what is held out chooses."""
+"""Kernel widths to choose from by held-out likelihood, as multiples of the median distance."""
 STEPS, ENOUGH = 100, 1e-11
-"""At most so many; how far from the largest mean of logs is near enough."""
+"""Newton's method ends after so many steps, or when its optimality gap is this small."""
 FOLDS, FLAT = 5, 1e-300
-"""Parts of the target that are held out in turn; a kernel's mean below which it is as good as 0."""
+"""Number of folds of the target that are held out in turn; lower bound of a kernel's mean."""
 
 
 class Ratio(NamedTuple):
     """A density ratio w(x) = sum_l alpha_l exp(-|x - c_l|^2 / (2 width^2)).
 
     Attributes:
-        alpha: (L,), from 0.
-        width: of the kernel.
+        alpha: coefficients, (L,), at least 0.
+        width: width of the kernel.
     """
 
     alpha: Floats
     width: float
 
     def at(self, squares: Floats) -> Floats:
-        """Return w of examples whose squared distances to the centres are (n, L): (n,)."""
+        """Return w, (n,), given the examples' squared distances to the centres, (n, L)."""
         return np.asarray(np.exp(-squares / (2 * self.width**2)) @ self.alpha)
 
 
 def likeliest(source: Floats, target: Floats, width: float) -> Ratio:
-    """Return the ratio of largest sum of log w(t), whose mean over the source is 1.
+    """Return the ratio w that maximises sum_t log w(t), with a mean of 1 over the source.
 
-    With p_l = alpha_l mean_s k(s, c_l) it is a mixture of which the shares p are sought.
+    With p_l = alpha_l mean_s k(s, c_l) this is the problem of finding a mixture's shares p.
 
     Args:
         source: squared distances of the source's examples to the centres, (n, L).
-        target: of the target's, (m, L).
-        width: of the kernel.
+        target: squared distances of the target's examples to the centres, (m, L).
+        width: width of the kernel.
     """
     means = np.maximum(np.exp(-source / (2 * width**2)).mean(axis=0), FLAT)
     parts = np.exp(-target / (2 * width**2)) / means
-    largest = parts.max(axis=1, keepdims=True)  # of a row: it moves the objective alone
+    largest = parts.max(axis=1, keepdims=True)  # scaling a row shifts the objective by a constant
     return Ratio(likeliest_shares(parts / np.maximum(largest, TINY)) / means, width)
 
 
 def likeliest_shares(parts: Floats) -> Floats:
-    """Return shares p (L,) from 0, of sum 1, for which the mean of log(parts p) is largest.
+    """Return shares p (L,), nonnegative with sum 1, that maximise the mean of log(parts p).
 
-    It is where sum p - mean log(parts p) is least, which holds the sum at 1 by itself. An interior
-    point method: Newton's steps on the optimum's conditions, whose products p z go to 0.
+    They minimise sum p - mean log(parts p), which needs no constraint on the sum. The solver is an
+    interior point method: Newton steps on the optimality conditions, whose complementarity products
+    p z go to 0.
 
     Args:
-        parts: (m, L), from 0.
+        parts: (m, L), nonnegative.
     """
     m, width = parts.shape
     shares, dual = np.full(width, 1.0 / width), np.ones(width)
@@ -84,7 +85,7 @@ def likeliest_shares(parts: Floats) -> Floats:
 
 
 def _within(at: Floats, move: Floats) -> float:
-    """Return the part of a move, up to 1, that leaves each number above 0."""
+    """Return the step length, up to 1, at which each entry stays above 0."""
     down = move < 0
     return float(0.95 * (-at[down] / move[down]).min(initial=1 / 0.95))
 
@@ -92,14 +93,14 @@ def _within(at: Floats, move: Floats) -> float:
 def held_out(
     source: Floats, target: Floats, centres: Rows, width: float, folds: Sequence[Rows]
 ) -> float:
-    """Return the mean of log w(t) over target examples that the ratio was not fitted to.
+    """Return the cross-validated mean of log w(t) over held-out target examples.
 
     Args:
-        source: as in `likeliest`.
+        source: squared distances to the centres, as in `likeliest`.
         target: likewise.
-        centres: (L,) rows of the target; one that is left out is no centre.
-        width: of the kernel.
-        folds: rows of the target that are left out together.
+        centres: rows of the target that are centres, (L,); held-out rows are not used as centres.
+        width: width of the kernel.
+        folds: for each fold the rows of the target that are held out together.
     """
     found = []
     for fold in folds:
@@ -113,17 +114,19 @@ class KLIEP(InstanceWeights):
     """Weights by the density ratio that makes the target likeliest, a sum of Gaussians.
 
     The ratio's mean over the source is 1. Centres are target examples, drawn by the seed without
-    replacement. Where no width is given it is the one of nine multiples of the median distance
-    under which what is held out is likeliest: a fifth of the target at a time, no centre then; 1
-    where the target has fewer than ten examples. Where the domains hardly overlap the likelihood
-    has no upper bound as the width goes to 0, the narrowest is chosen and a handful of examples
-    decide: the effective sample size (sum w)^2 / sum w^2 tells, and the width.
+    replacement. If no width is given, it is chosen from nine multiples of the median distance by
+    held-out likelihood: a fifth of the target is held out at a time and not used as centres. With
+    fewer than ten target examples the multiple is 1. Where the domains hardly overlap, the
+    likelihood is unbounded as the width goes to 0: the narrowest width is chosen, and a handful of
+    examples decide. The effective sample size (sum w)^2 / sum w^2 and the width, both told in the
+    record, show this.
 
     Formula:
         max_alpha sum_t log w(t), w(x) = sum_l alpha_l exp(-|x - c_l|^2 / (2 width^2)), mean_s w(s)
         = 1, alpha >= 0; then a head on weighted source examples
     Try it:
-        as `kmm`, where the source has many examples: the weights are a function, so each has one
+        as `kmm`, where the source has many examples: the weight is a function of the example, so
+        every source example gets one
     Cost:
         some fifty concave problems of `centres` numbers: seconds; nothing at prediction
     Source:
@@ -131,8 +134,8 @@ class KLIEP(InstanceWeights):
         to Covariate Shift Adaptation, NIPS 2007, figure 1 and equation 5
 
     Args:
-        width: of the kernel, as a multiple of the median distance; null: what is held out chooses.
-        centres: target examples that kernels are about, at most.
+        width: kernel width, as a multiple of the median distance; null: by held-out likelihood.
+        centres: maximum number of target examples that are kernel centres.
         c: C of the head.
     """
 
@@ -159,7 +162,7 @@ class KLIEP(InstanceWeights):
 
 
 def _chosen(source: Floats, target: Floats, centres: Rows, rng: np.random.Generator) -> float:
-    """Return the width under which what is held out, in folds that are drawn, is likeliest."""
+    """Return the width of largest held-out likelihood, in random folds; 1 for few examples."""
     if len(target) < 2 * FOLDS:
         return 1.0
     folds = np.array_split(rng.permutation(len(target)), FOLDS)

@@ -1,4 +1,4 @@
-"""Source examples weighted so that their mean in a kernel's feature space is the target's."""
+"""Source examples weighted so that their mean in a kernel's feature space is the target's (KMM)."""
 
 from typing import Annotated
 
@@ -14,15 +14,15 @@ from transfergrid.strategies.shallow.weighting import InstanceWeights
 
 
 def matching(within: Floats, across: Floats, most: float, slack: float | None = None) -> Floats:
-    """Return the weights w of Huang et al. 2006, equation 5: w'Kw / 2 - k'w is least.
+    """Return the weights w that minimise w'Kw / 2 - k'w (Huang et al. 2006, equation 5).
 
-    Each is from 0 to `most`, their mean within `slack` of 1.
+    Each is from 0 to `most`, and their mean is within `slack` of 1.
 
     Args:
-        within: kernel K of the source's examples, (n, n).
-        across: kernel of the source's and the target's, (n, m); k is n times its mean over the
+        within: kernel K between source examples, (n, n).
+        across: kernel between source and target examples, (n, m); k is n times its mean over the
             target.
-        most: B.
+        most: B, upper bound of a weight.
         slack: epsilon; None for (sqrt(n) - 1) / sqrt(n).
     """
     n = len(within)
@@ -34,11 +34,12 @@ def matching(within: Floats, across: Floats, most: float, slack: float | None = 
 class KMM(InstanceWeights):
     """Kernel mean matching: source examples count so that both domains have one kernel mean.
 
-    The weights minimise the biased squared MMD of both domains; where the kernel's matrix is near
-    singular many weights are as good, and the objective is what is solved for. Kernel: Gaussian, of
-    `width` times the median distance. Of a source with more than `examples` examples so many are
-    drawn by the seed, and the others count nothing. What is told: the effective sample size
-    (sum w)^2 / sum w^2; far below the number of examples, few of them decide.
+    The weights minimise the biased squared MMD between the domains. Where the kernel matrix is
+    nearly singular, many weights are equally good, and only the objective is determined. The kernel
+    is Gaussian, with `width` times the median distance. Of a source with more than `examples`
+    examples this many are drawn by the seed, and the others get weight 0. The record tells the
+    effective sample size (sum w)^2 / sum w^2; where it is far below the number of examples, few of
+    them decide.
 
     Formula:
         min_w w'Kw / 2 - k'w, 0 <= w_i <= B, |mean w - 1| <= epsilon; K_ij = k(s_i, s_j), k_i =
@@ -47,15 +48,15 @@ class KMM(InstanceWeights):
         where the target looks like a part of the source; where no source example is like the
         target no weight helps
     Cost:
-        some twenty Cholesky factors of `examples` rows: a second; nothing at prediction
+        some twenty Cholesky factorisations of `examples` rows: a second; nothing at prediction
     Source:
         Huang et al. 2006, Correcting Sample Selection Bias by Unlabeled Data, NIPS, equation 5
 
     Args:
-        width: of the kernel, as a multiple of the median distance.
-        most: B, the most that an example may count.
+        width: width of the kernel, as a multiple of the median distance.
+        most: B, upper bound of an example's weight.
         slack: epsilon, how far the weights' mean may be from 1; null: (sqrt(n) - 1) / sqrt(n).
-        examples: of the source, and of the target, at most.
+        examples: maximum number of examples of the source, and of the target.
         c: C of the head.
     """
 

@@ -1,4 +1,4 @@
-"""Source features whitened, and coloured as the target's are."""
+"""Source features whitened, and re-coloured with the target's covariance (CORAL)."""
 
 import numpy as np
 
@@ -8,20 +8,20 @@ from transfergrid.strategies.shallow.frozen import C, Frozen, OnFrozenFeatures, 
 
 
 def recolouring(source: Floats, target: Floats, ridge: float) -> Floats:
-    """Return A = (C_s + ridge I)^-1/2 (C_t + ridge I)^1/2, (d, d), for rows x A.
+    """Return A = (C_s + ridge I)^-1/2 (C_t + ridge I)^1/2, (d, d), to be applied as x A.
 
-    Covariances are divided by n - 1 (Sun, Feng & Saenko 2016, algorithm 1).
+    Covariances have the divisor n - 1 (Sun, Feng & Saenko 2016, algorithm 1).
 
     Args:
-        source: (n, d), n from 2.
-        target: (m, d), m from 2.
-        ridge: in the unit of the variances.
+        source: features, (n, d), n from 2.
+        target: features, (m, d), m from 2.
+        ridge: ridge, in the unit of the variances.
     """
     return _power(source, ridge, -0.5) @ _power(target, ridge, 0.5)
 
 
 def _power(rows: Floats, ridge: float, exponent: float) -> Floats:
-    """Return a power of the covariance plus ridge I, symmetric."""
+    """Return the symmetric matrix (C + ridge I)^exponent, C being the covariance of rows."""
     values, axes = np.linalg.eigh(np.atleast_2d(np.cov(rows.T)))
     return np.asarray((axes * (np.maximum(values, 0.0) + ridge) ** exponent) @ axes.T)
 
@@ -30,17 +30,18 @@ class LinearCoral(OnFrozenFeatures):
     """Shallow CORAL: source features get the target's covariance, and a linear head is fitted.
 
     Both domains are divided by one number, so that the mean variance of a feature is 1, and each is
-    moved to its own mean: the algorithm takes features for normalised, where the authors' data are
+    centred at its own mean. The algorithm assumes normalised features; the authors' data are
     standardised feature by feature, each domain apart. `centred=false` leaves the means as they
-    are: second moments alone are aligned. A target example counts as it is, less the target's mean.
-    What is told: the distance |C_s - C_t|^2 / 4 d^2 before and after, in these units.
+    are, so that only second moments are aligned. Target examples are not transformed, apart from
+    the subtraction of the target's mean. The record tells the distance |C_s - C_t|^2 / (4 d^2)
+    before and after, in these units.
 
     Formula:
         x_s <- (x_s - m_s) (C_s + r I)^-1/2 (C_t + r I)^1/2, covariances with n - 1; then a linear
         head on these and on x_t - m_t
     Try it:
-        first of the maps: it has no size to choose; with fewer examples than features the ridge
-        does most of it
+        first of the mapping methods: it has no number of dimensions to choose; with fewer examples
+        than features the ridge determines most of the result
     Cost:
         two eigendecompositions of d features: seconds; a prediction costs what the source's costs
     Source:
@@ -49,7 +50,7 @@ class LinearCoral(OnFrozenFeatures):
 
     Args:
         ridge: r, added to all variances.
-        centred: whether each domain is moved to its own mean.
+        centred: whether each domain's mean is subtracted.
         c: C of the head.
     """
 
@@ -80,6 +81,6 @@ class LinearCoral(OnFrozenFeatures):
 
 
 def covariances_apart(source: Floats, target: Floats) -> float:
-    """Return |C_s - C_t|^2 / 4 d^2, as the deep one minimises it."""
+    """Return |C_s - C_t|^2 / (4 d^2), the distance that Deep CORAL minimises."""
     apart = np.atleast_2d(np.cov(source.T) - np.cov(target.T))
     return float(np.square(apart).sum() / (4 * source.shape[1] ** 2))

@@ -1,4 +1,4 @@
-"""Source examples moved to where the cheapest transport brings them among the target's."""
+"""Source examples moved to the target by optimal transport, and a linear head fitted to them."""
 
 from typing import Literal
 
@@ -11,14 +11,14 @@ from transfergrid.strategies.shallow.kernels import drawn, squared_distances
 
 ITERATIONS = 5000
 RIDGE = 1e-3
-"""On the covariances of a Gaussian map, as a part of a feature's mean variance."""
+"""Added to the variances in a Gaussian map, relative to the mean variance of a feature."""
 
 
 def exact_plan(cost: Floats) -> Floats:
-    """Return how much of each source example goes to each of the target's, (n, m), sum 1.
+    """Return the optimal plan: the mass from each source to each target example, (n, m), sum 1.
 
     Args:
-        cost: (n, m); all examples of a domain weigh alike.
+        cost: (n, m); all examples of a domain have the same mass.
     """
     import ot
 
@@ -27,34 +27,40 @@ def exact_plan(cost: Floats) -> Floats:
 
 
 def entropic_plan(cost: Floats, regularisation: float) -> Floats:
-    """Return the plan of least cost less `regularisation` times its entropy, (n, m), by Sinkhorn.
+    """Return the plan (n, m) that minimises cost - `regularisation` * entropy, by Sinkhorn.
 
     Args:
         cost: (n, m).
-        regularisation: in the unit of the cost.
+        regularisation: strength, in the unit of the cost.
     """
     import ot
 
     n, m = cost.shape
-    cost = cost - cost.min(axis=1, keepdims=True)  # moves no plan, and keeps exp from being 0
+    cost = cost - cost.min(axis=1, keepdims=True)  # the same plan, but exp does not underflow
     cost = cost - cost.min(axis=0)
     told = np.full(n, 1 / n), np.full(m, 1 / m)
     return np.asarray(ot.sinkhorn(*told, cost, regularisation, numItermax=ITERATIONS))
 
 
 def barycentres(plan: Floats, target: Floats) -> Floats:
-    """Return the mean of the target's rows (m, d) that each source row is sent to, (n, d)."""
+    """Return for each source row the plan's weighted mean of the target's rows (m, d): (n, d)."""
     return np.asarray(plan @ target / plan.sum(axis=1, keepdims=True))
 
 
 def displaced(rows: Floats, known: Floats, moved: Floats) -> Floats:
-    """Return rows (k, d) moved as the nearest of those are whose place is `known`, (n, d)."""
+    """Return rows (k, d), each moved by the displacement of the nearest row of `known`.
+
+    Args:
+        rows: the rows to move, (k, d).
+        known: rows whose destination is known, (n, d).
+        moved: their destinations, (n, d).
+    """
     nearest = squared_distances(rows, known).argmin(axis=1)
     return np.asarray(rows + (moved - known)[nearest])
 
 
 def gaussian_map(source: Floats, target: Floats, ridge: float) -> Floats:
-    """Return source rows (n, d) by the affine map that would be optimal of two Gaussians.
+    """Return source rows (n, d) moved by the affine map that is optimal between two Gaussians.
 
     Args:
         source: (n, d).
@@ -70,23 +76,24 @@ def gaussian_map(source: Floats, target: Floats, ridge: float) -> Floats:
 class OptimalTransport(OnFrozenFeatures):
     """Source examples are moved to the target by optimal transport, and a linear head is fitted.
 
-    A plan says how much of each source example goes to each target example, at the least sum of
-    squared distances; the source example is then moved to the mean of where it goes. `exact` is the
-    linear programme, `entropic` Sinkhorn's, whose regularisation is a part of the median cost: the
-    larger it is, the nearer all come to the target's mean. Plans are between `examples` of each
-    domain, drawn by the seed; any other source example moves as the nearest drawn one does.
-    `gaussian` is the affine map of two Gaussians, for all of them. A target example is never moved,
-    so a prediction is the head's of its features. Mass is kept: where classes are not as frequent
-    in both domains some source examples go to another class. What is told: how far the source
-    moved, the root of the mean square, as a part of both domains' spread.
+    A plan says how much mass of each source example goes to each target example, with the least sum
+    of squared distances. Each source example is then moved to the weighted mean of its
+    destinations. `exact` solves the linear programme. `entropic` uses Sinkhorn's algorithm, with a
+    regularisation relative to the median cost: the larger it is, the nearer all examples come to
+    the target's mean. Plans are between at most `examples` of each domain, drawn by the seed; every
+    other source example moves as the nearest drawn one does. `gaussian` is the affine map between
+    two Gaussians, applied to all source examples. Target examples are never moved, so the head
+    predicts from their features as they are. Mass is conserved: where class frequencies differ
+    between the domains, some source examples go to another class. The record tells how far the
+    source moved, as a root mean square relative to the spread of both domains.
 
     Formula:
         min_G sum_ij G_ij |s_i - t_j|^2, G 1 = 1 / n, G' 1 = 1 / m; s_i <- sum_j G_ij t_j / sum_j
         G_ij; then a linear head
     Try it:
-        where classes are alike in number and stay near to each other across the domains
+        where class frequencies are alike and a class in one domain is near to itself in the other
     Cost:
-        a linear programme of `examples` squared: seconds; nothing at prediction
+        a linear programme with `examples` squared variables: seconds; nothing at prediction
     Source:
         Courty et al. 2017, Optimal Transport for Domain Adaptation, PAMI 39, arXiv 1507.00504,
         equations 6 and 14; further examples: Ferradans et al. 2014, SIAM J. Imaging Sciences 7;
@@ -94,8 +101,8 @@ class OptimalTransport(OnFrozenFeatures):
 
     Args:
         plan: `exact`, `entropic` or `gaussian`.
-        regularisation: of an entropic plan, as a part of the median cost.
-        examples: of each domain in a plan, at most.
+        regularisation: regularisation of an entropic plan, relative to the median cost.
+        examples: maximum number of examples of each domain in a plan.
         c: C of the head.
     """
 
@@ -121,7 +128,7 @@ class OptimalTransport(OnFrozenFeatures):
         self.put(*linear_head(self.task, seen.pooled(moved), seen.pooled_labels, self.c))
 
     def transported(self, source: Floats, target: Floats) -> Floats:
-        """Return where the source's rows (n, d) go, given the target's (m, d), of unit spread."""
+        """Return where source rows (n, d) are moved, given target rows (m, d); both unit spread."""
         if self.plan == "gaussian":
             return gaussian_map(source, target, RIDGE / source.shape[1])
         taken = drawn(len(source), self.examples, self.draws("source"))

@@ -7,14 +7,14 @@ from transfergrid.strategies.shallow.frozen import C, Frozen, OnFrozenFeatures, 
 class SourceProbe(OnFrozenFeatures):
     """A linear head on frozen features of the source domain, used on the target as it is.
 
-    What shallow adaptation is without the adaptation: with weights that are all 1, with no map, it
-    is this. Target labels, where there are any, are pooled with the source's.
+    This is shallow adaptation without the adaptation: all weights are 1, and there is no map.
+    Target labels, where there are any, are pooled with the source's.
 
     Formula:
         c sum_i CE(softmax(W f(x_i) + b), y_i) + |W|^2 / 2, over the source's labelled examples and
         the target's; of numbers half the squared error, which is ridge
     Try it:
-        before any other of this family, which it is the yardstick of
+        before any other strategy of this family, as the yardstick for them
     Cost:
         a pass of the source over its own domain and a convex problem: seconds; a prediction costs
         what the source's costs
@@ -22,8 +22,8 @@ class SourceProbe(OnFrozenFeatures):
         Ben-David et al. 2010, A theory of learning from different domains, Machine Learning 79
 
     Args:
-        c: inverse strength of the penalty, where features are divided by the root of their mean
-            squared distance from their mean.
+        c: inverse strength of the penalty, for features divided by the root of their mean squared
+            distance from their mean.
     """
 
     needs = Needs("weights", "optional", 1, "same", steps=False)

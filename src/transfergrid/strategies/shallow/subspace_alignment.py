@@ -1,4 +1,4 @@
-"""The source's principal axes turned to the target's."""
+"""Alignment of the source's principal axes with the target's."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from transfergrid.strategies.shallow.frozen import C, Frozen, OnFrozenFeatures, 
 
 
 def principal_axes(rows: Floats, most: int) -> Floats:
-    """Return the axes of largest variance of rows (n, d), orthonormal: (d, k).
+    """Return the orthonormal axes of largest variance of rows (n, d): (d, k).
 
     Args:
         rows: n from 2.
-        most: k, at most; fewer where the rows vary along fewer.
+        most: k, at most; fewer where the rows vary along fewer axes.
     """
     _, sizes, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     rank = int((sizes > sizes.max(initial=0) * max(rows.shape) * np.finfo(np.float64).eps).sum())
@@ -25,10 +25,10 @@ def principal_axes(rows: Floats, most: int) -> Floats:
 class SubspaceAlignment(OnFrozenFeatures):
     """Subspace alignment: the source's principal axes are turned to the target's.
 
-    Each domain is centred by itself; features are not scaled, for the head scales what it is given.
-    Of fewer examples than `components` there are fewer axes. The head is linear, where the paper
-    takes the nearest neighbour. What is told: the singular values of P_s'P_t, the cosines of the
-    angles between both subspaces; near 0 they share nothing.
+    Each domain is centred by itself. Features are not scaled, because the head scales its inputs.
+    With fewer examples than `components` there are fewer axes. The head is linear, where the paper
+    takes the nearest neighbour. The record tells the singular values of P_s'P_t, which are the
+    cosines of the angles between the subspaces; near 0 the subspaces share nothing.
 
     Formula:
         x_s <- (x_s - m_s) P_s P_s' P_t, x_t <- (x_t - m_t) P_t; then a linear head
@@ -41,7 +41,7 @@ class SubspaceAlignment(OnFrozenFeatures):
         equation 2 and algorithm 1
 
     Args:
-        components: principal axes of each domain, at most.
+        components: maximum number of principal axes of each domain.
         c: C of the head.
     """
 

@@ -1,4 +1,4 @@
-"""Components of a kernel along which both domains have one mean, and vary."""
+"""Kernel components with large variance and nearly equal means in both domains (TCA)."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ from transfergrid.strategies.shallow.kernels import drawn, gaussian, median_dist
 def transfer_components(kernel: Floats, source: int, mu: float, most: int) -> tuple[Floats, Floats]:
     """Return W (n + m, k) and eigenvalues (k,), the largest first (Pan et al. 2009).
 
-    W'KHKW is largest under W'(I + mu KLK)W = I: a generalised symmetric problem. Components of
-    examples x are k(x, .) W, of these examples KW.
+    W maximises tr W'KHKW under W'(I + mu KLK)W = I, a generalised symmetric eigenproblem. The
+    components of an example x are k(x, .) W; those of the examples in the kernel are KW.
 
     Args:
-        kernel: K, of n source examples and then m of the target, (n + m, n + m).
+        kernel: K, of n source examples and then m target examples, (n + m, n + m).
         source: n.
-        mu: what the distance of the means costs.
+        mu: weight of the distance between the domains' means.
         most: k, at most.
     """
     total = len(kernel)
@@ -39,31 +39,32 @@ def transfer_components(kernel: Floats, source: int, mu: float, most: int) -> tu
 class TCA(OnFrozenFeatures):
     """Transfer component analysis: a head on components that both domains share.
 
-    This is the paper of 2009, whose mu weighs the distance of the domains' means; that of 2011 has
-    its mu at the identity, and is the same components at one over this mu. Kernel: Gaussian, of
-    `width` times the median distance. A new input's components are its kernel with the examples
-    that made them: these are kept with the model, who has it has their features. They are
-    `examples` of each domain at most, drawn by the seed; the head is fitted to all that have
-    labels. What is told: the eigenvalues, how much the components vary.
+    This follows the paper of 2009, whose mu weighs the distance between the domains' means. The
+    paper of 2011 puts its mu on the identity instead; its value one over this mu gives the same
+    components. The kernel is Gaussian, with `width` times the median distance. A new input's
+    components need its kernel with the examples that defined them. So the features of these
+    examples are saved with the model, and anyone who has the model has them. They are at most
+    `examples` of each domain, drawn by the seed; the head is fitted to all examples with labels.
+    The record tells the eigenvalues, which say how much the components vary.
 
     Formula:
         max_W tr W'KHKW, W'(I + mu KLK)W = I, L = ee', e of 1 / n_s and -1 / n_t; x <- k(x, .) W;
         then a linear head
     Try it:
-        where means differ along few directions; with many features and few examples rather than
-        `linear_coral`
+        where the domains' means differ along few directions; prefer it to `linear_coral` with many
+        features and few examples
     Cost:
-        one generalised eigenproblem of twice `examples`: seconds to a minute, memory of its square;
-        a prediction is that many kernels more
+        one generalised eigenproblem of size twice `examples`: seconds to a minute, memory of its
+        square; a prediction evaluates that many kernels more
     Source:
         Pan, Tsang, Kwok & Yang 2009, Domain Adaptation via Transfer Component Analysis, IJCAI,
         equation 8; 2011, IEEE Trans. Neural Networks 22
 
     Args:
         components: k, at most.
-        mu: what the distance of the means costs.
-        width: of the kernel, as a multiple of the median distance.
-        examples: of each domain, at most.
+        mu: weight of the distance between the domains' means.
+        width: width of the kernel, as a multiple of the median distance.
+        examples: maximum number of examples of each domain in the kernel.
         c: C of the head.
     """
 

@@ -1,4 +1,4 @@
-"""Boosting in which source examples that the target contradicts count less and less."""
+"""Boosting that lowers the weights of source examples which the target contradicts (TrAdaBoost)."""
 
 from typing import NamedTuple
 
@@ -14,22 +14,22 @@ from transfergrid.strategies.shallow.weighting import effective_sample_size
 
 
 def shrinking(examples: int, rounds: int) -> float:
-    """Return beta = 1 / (1 + sqrt(2 ln n / N)), which a source example that is wrong counts.
+    """Return beta = 1 / (1 + sqrt(2 ln n / N)), the factor on a wrong source example's weight.
 
     Args:
-        examples: n, of the source.
-        rounds: N.
+        examples: n, number of source examples.
+        rounds: N, number of rounds.
     """
     return float(1 / (1 + np.sqrt(2 * np.log(examples) / rounds)))
 
 
 class Boosted(NamedTuple):
-    """What became of the weights in one round.
+    """The weights after one round.
 
     Attributes:
-        source: (n,).
-        target: (k,).
-        error: of the target's examples, weighted; `none` where it is 0.
+        source: weights of source examples, (n,).
+        target: weights of target examples, (k,).
+        error: weighted error on the target's examples; `none` of `boosted` where it is 0.
         odds: beta_t = error / (1 - error).
     """
 
@@ -46,14 +46,17 @@ def boosted(
     shrink: float,
     none: float = 0.0,
 ) -> Boosted:
-    """Return weights after a round: source ones times beta where wrong, target ones over beta_t.
+    """Return the weights after a round.
+
+    Where the round's head errs, source weights are multiplied by beta and target weights divided by
+    beta_t.
 
     Args:
         source: weights, (n,).
         target: weights, (k,).
-        wrong: 1 where the round's head errs and 0 elsewhere, of both.
+        wrong: for source (n,) and target (k,): 1 where the round's head errs, else 0.
         shrink: beta.
-        none: what an error of 0 counts as.
+        none: the value that replaces an error of 0.
     """
     error = float(target @ wrong[1] / target.sum()) or none
     odds = error / max(1 - error, TINY)
@@ -64,23 +67,24 @@ def boosted(
 class Tradaboost(OnFrozenFeatures):
     """TrAdaBoost: wrong source examples count less in each round, wrong target ones more.
 
-    A round's learner is a weighted linear head; the later half of the rounds vote, each with
-    log(1 / beta_t), and the share of votes stands for a probability. As in the paper n in beta is
-    the number of source examples and the logarithm is of n alone; several copies take ln(n / N).
-    Declared: all examples begin alike; weights are scaled to a mean of 1 for each fit; an error of
-    0 counts as half an average target example's; a round whose error is a half or more ends it and
-    has no vote, unless it is the first, which then is all. Of more than two classes an example is
-    wrong or not, and the votes are counted by class. Source weights only ever shrink: what is told
-    is their part of all weight at the end, and their effective sample size.
+    A round's learner is a weighted linear head. The later half of the rounds vote, each with weight
+    log(1 / beta_t), and the share of votes serves as a probability. As in the paper, n in beta is
+    the number of source examples and the logarithm is of n alone; several implementations take
+    ln(n / N). Declared: all examples start with the same weight; weights are scaled to a mean of 1
+    for each fit; an error of 0 counts as half of one average target example; a round whose error is
+    a half or more ends the boosting and has no vote, unless it is the first, which is then the
+    only one. With more than two classes an example is either wrong or not, and votes are counted by
+    class. Source weights never grow: the record tells their part of the total weight at the end,
+    their effective sample size, and the number of rounds.
 
     Formula:
         w_s <- w_s beta^[wrong], w_t <- w_t beta_t^-[wrong]; beta = 1 / (1 + sqrt(2 ln n / N)),
         beta_t = e_t / (1 - e_t), e_t the weighted error on the target; argmax_k sum over rounds
         ceil(N / 2)..N of log(1 / beta_t) [h_t(x) = k]
     Try it:
-        with some labels a class, where a part of the source's labels misleads
+        with some labels per class, where a part of the source's labels is misleading
     Cost:
-        `rounds` convex problems; half as many heads at prediction
+        `rounds` convex problems; `rounds` linear heads at prediction
     Source:
         Dai et al. 2007, Boosting for Transfer Learning, ICML, figure 1 (algorithm TrAdaBoost)
 
@@ -95,7 +99,7 @@ class Tradaboost(OnFrozenFeatures):
     setting, transfers = "inductive", "instances"
     also_called = ("transfer_adaboost",)
     badges = ("formula_exact",)
-    version = 2  # 1 let small errors, too, count as half an example's
+    version = 2  # version 1 replaced small errors, too, by half an example's
     finds = ("rounds", "source_share", "effective_sample_size")
 
     weights: Tensor

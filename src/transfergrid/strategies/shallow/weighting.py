@@ -1,4 +1,4 @@
-"""What methods share that let source examples count as if they were drawn from the target."""
+"""The base class of methods that weight source examples as if they were drawn from the target."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -12,7 +12,7 @@ TOLD = ("effective_sample_size", "source_examples", "largest_weight")
 
 
 def effective_sample_size(weights: Floats) -> float:
-    """Return (sum w)^2 / sum w^2: how many examples of equal weight would vary as much."""
+    """Return (sum w)^2 / sum w^2: so many examples of equal weight would vary as much."""
     return float(weights.sum() ** 2 / max(np.square(weights).sum(), TINY))
 
 
@@ -39,9 +39,9 @@ class InstanceWeights(OnFrozenFeatures):
 
     @abstractmethod
     def weigh(self, source: Floats, target: Floats) -> Floats:
-        """Return how often each source example counts, (n,); about 1 on average.
+        """Return the weight of each source example, (n,); about 1 on average.
 
         Args:
-            source: (n, d).
-            target: (m, d), without labels.
+            source: features, (n, d).
+            target: features of unlabelled target inputs, (m, d).
         """

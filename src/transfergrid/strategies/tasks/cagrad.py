@@ -1,4 +1,4 @@
-"""Source and target side by side, along the way on which the worse-off of both gains most."""
+"""Source and target trained jointly, along the direction that helps the worse-off task most."""
 
 from math import sqrt
 from typing import Any
@@ -10,14 +10,14 @@ from transfergrid.strategies.tasks.multitask import Multitask
 
 
 def share_of_first(first: Tensor, second: Tensor, c: float) -> float:
-    """Return w of the least g_w g_0 + c |g_0| |g_w|, for g_w = w first + (1 - w) second.
+    """Return the w that minimises g_w g_0 + c |g_0| |g_w|, with g_w = w first + (1 - w) second.
 
-    It is convex in w and solved in closed form; g_0 is the mean of both.
+    The problem is convex in w and solved in closed form; g_0 is the mean of both gradients.
 
     Args:
         first: gradient of one task, (n,).
-        second: of the other, likewise.
-        c: radius of the ball around g_0, over its length.
+        second: gradient of the other task, (n,).
+        c: radius of the ball around g_0, relative to |g_0|.
     """
     apart, mean = (first - second).double(), ((first + second) / 2).double()
     b, p = float(apart @ mean), float(apart @ apart)
@@ -25,7 +25,7 @@ def share_of_first(first: Tensor, second: Tensor, c: float) -> float:
     k = c * float(mean.norm())
     if p == 0:
         return 0.5
-    if abs(b) >= k * sqrt(p):  # it only rises, or only falls
+    if abs(b) >= k * sqrt(p):  # monotonic in w
         return 0.0 if b > 0 else 1.0
     slope = -b / (k * sqrt(p))
     height = sqrt(max(r / p - (q / p) ** 2, 0.0))
@@ -33,14 +33,14 @@ def share_of_first(first: Tensor, second: Tensor, c: float) -> float:
 
 
 def conflict_averse(first: Tensor, second: Tensor, c: float) -> Tensor:
-    """Return the step d within c |g_0| of g_0 whose lesser gain, min over tasks of g d, is largest.
+    """Return the step d that maximises the smaller gain, min over tasks of g d.
 
-    Arguments are those of `share_of_first`.
+    It is searched within c |g_0| of g_0. The arguments are those of `share_of_first`.
     """
     w, mean = share_of_first(first, second, c), (first + second) / 2
     worst = w * first + (1 - w) * second
     length, radius = worst.norm(), c * mean.norm()
-    if not c or not length > 0:  # or there is no step that helps both
+    if not c or not length > 0:  # |g_w| = 0: no step helps both
         return mean
     step: Tensor = mean + radius / length * worst
     return step
@@ -49,26 +49,27 @@ def conflict_averse(first: Tensor, second: Tensor, c: float) -> Tensor:
 class CAGrad(Multitask):
     """Learn the two tasks of `multitask`, along the way on which the worse-off of both gains most.
 
-    The way is looked for in a ball around the mean of both gradients, over the backbone; it is
-    not divided by 1 + c^2, as some code does. Twice that is the step, as in the authors' code, so
-    that c = 0 is `multitask`; each head has the gradient of its own task. For two tasks the inner
+    The step is searched in a ball around the mean of both gradients of the backbone. It is not
+    divided by 1 + c^2, as some implementations do, but multiplied by 2, as in the authors' code, so
+    that c = 0 is `multitask`. Each head has the gradient of its own task. For two tasks the inner
     problem has a closed form, and no solver is needed.
 
     Formula:
         max over d of min_i g_i d, |d - g_0| <= c |g_0|; d = g_0 + c |g_0| g_w / |g_w|, where w
         minimises g_w g_0 + c |g_0| |g_w|
     Try it:
-        where the source wins the backbone over in `multitask`; with c near 1 it is as careful as
-        can be of the worse-off task, with c = 0 not at all
+        where the source dominates the backbone in `multitask`; with c near 1 the worse-off task is
+        protected as much as possible, with c = 0 not at all
     Cost:
-        that of `multitask`, and all gradients once more in memory
+        that of `multitask`, and one more copy of all gradients in memory
     Source:
         Liu et al. 2021, Conflict-averse gradient descent for multi-task learning, NeurIPS, arXiv
-        2110.14048, algorithm 1; half the sum as its mean, twice it as in the authors' code
+        2110.14048, algorithm 1; mean of both gradients, step multiplied by 2 as in the authors'
+        code
 
     Args:
-        c: radius of the ball, over the length of the mean.
-        weight: of the source's loss.
+        c: radius of the ball, relative to the length of the mean gradient.
+        weight: weight of the source's loss.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 

@@ -1,4 +1,4 @@
-"""What strategies share that learn one task after the other, the target's last."""
+"""The base class of strategies that learn one task after the other, the target last."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ CHAINED = Needs(
 )
 COMPARED = Baselines(exploratory=["full_finetuning", "multitask"])
 RATES = rates(9.5, small_images=3.0, images=0.3, text=0.1)
-"""Those of `multitask`, which learns the same tasks at once."""
+"""The rates of `multitask`, which learns the same tasks jointly."""
 SOURCE: tuple[StreamName, ...] = ("source",)
 
 
 class OneAfterTheOther(Strategy):
     """Each source domain is a link, learned with a head of its own; the target comes last.
 
-    Each link takes as many steps as the cell's training has, which its record counts apart, as it
-    does with a teacher's. After each of them, what was learned before is scored on test parts of
-    its own: how much of it is forgotten is in the record, link by link.
+    Each link takes as many steps as the cell's training has; the record counts them separately,
+    like a teacher's. After each link, and after the target, all links so far are scored on their
+    own test parts: the record shows, link by link, how much is forgotten.
 
     Args:
-        links: names of the source's domains in the order in which they are learned; null: by name.
+        links: names of the source's domains in the order of learning; null: in order of name.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -65,7 +65,7 @@ class OneAfterTheOther(Strategy):
                 "a chain is of tasks that tell classes apart, and the labels of a link are numbers"
             )
         heads = [task.head(self.backbone.dim) for task in self.source_tasks]
-        self.scaffold["heads"] = nn.ModuleList(heads)  # none where it is made again to predict
+        self.scaffold["heads"] = nn.ModuleList(heads)  # none if it is rebuilt to predict
 
     @property
     def heads(self) -> list[nn.Module]:
@@ -89,11 +89,11 @@ class OneAfterTheOther(Strategy):
         return [*found, Phase("target", [Objective(self.loss, own)], cached=False)]
 
     def learners(self, place: int) -> list[Group]:
-        """Return what learns a link, or last of all the target, beside its head."""
+        """Return the groups that learn a link, or at the last place the target, beside its head."""
         return [self.backbone_group()]
 
     def of_link(self, place: int, batch: Batch, progress: float) -> Tensor:
-        """Return the loss of one link."""
+        """Return the loss of one link, including `holding`."""
         seen = batch.source[place]
         features = self.embedded(place, seen.inputs)
         loss = self.source_tasks[place].loss(self.heads[place](features), seen.labels)
@@ -107,24 +107,24 @@ class OneAfterTheOther(Strategy):
         return loss + self.holding(last, seen.inputs, features)
 
     def embedded(self, place: int, inputs: Inputs, after: int | None = None) -> Tensor:
-        """Return features (batch, dim) for the task at a place, as they are, or were after one."""
+        """Return features (batch, dim) for a place's task, now or as they were after a link."""
         raise NotImplementedError
 
     def holding(self, place: int, inputs: Inputs, features: Tensor) -> Tensor | float:
-        """Return what holds the links before a place to what they were, beside its own loss.
+        """Return a penalty that preserves the links before a place, added to the task's loss.
 
         Args:
-            place: of the task that is learned.
-            inputs: of its batch.
-            features: of these as they are now, (batch, dim).
+            place: place of the task that is learned.
+            inputs: inputs of its batch.
+            features: their current features, (batch, dim).
         """
         return 0.0
 
     def learned(self, place: int, data: Data) -> None:
-        """Keep what is needed of a link that was just learned."""
+        """Store what will be needed of a link that has just been learned."""
 
     def other_tasks(self) -> list[Other]:
-        """Return each link after itself, after each one behind it, and after the target."""
+        """Return each link as scored after itself, after each later link, and after the target."""
         stages = [*range(len(self.heads)), None]
         return [
             Other(place, partial(self.said_of, place, after), called(after))
@@ -133,11 +133,11 @@ class OneAfterTheOther(Strategy):
         ]
 
     def said_of(self, place: int, after: int | None, inputs: Inputs) -> Tensor:
-        """Return what a link's head makes of inputs, as it was after another, or is at the end."""
+        """Return a link's outputs for inputs, as they were after some link, or are at the end."""
         outputs: Tensor = self.heads[place](self.embedded(place, inputs, after))
         return outputs
 
 
 def called(place: int | None) -> str:
-    """Return what a link is called in records; empty for the end, after the target."""
+    """Return the name of a link in records; empty for the end, after the target."""
     return "" if place is None else f"link {place + 1}"

@@ -1,4 +1,4 @@
-"""Fine-tune with a pull towards the source that is as strong as the source's task needs."""
+"""Fine-tune with a pull of each weight to the source, as strong as the source's task needs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Labels = Literal["model", "data"]
 def squared_slopes(
     logits: Tensor, parameters: Sequence[Tensor], label: int | None = None
 ) -> list[Tensor]:
-    """Return the squared gradient of one example's log-likelihood, parameter by parameter.
+    """Return the squared gradient of one example's log-likelihood, for each parameter.
 
     Args:
-        logits: of the example, (classes,).
-        parameters: that the gradient is of.
-        label: its class; None: the mean over all classes, each as likely as the model says it is.
+        logits: logits of the example, (classes,).
+        parameters: the parameters to differentiate by.
+        label: its class; None: the mean over all classes, weighted by the model's probabilities.
     """
     said = logits.log_softmax(0)
     classes = range(len(said)) if label is None else (label,)
@@ -56,13 +56,13 @@ def squared_slopes(
 
 
 def pull(fisher: Tensor, way: Tensor) -> Tensor:
-    """Return half the squared way (n,), each direction weighed by the Fisher information (n,)."""
+    """Return half the squared displacement `way` (n,), weighted by Fisher information (n,)."""
     return 0.5 * (fisher * way.square()).sum()
 
 
 @contextmanager
 def learning(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let gradients be taken of parameters that stand still, where none would be."""
+    """Enable gradients of frozen parameters while inside."""
     before = [parameter.requires_grad for parameter in parameters]
     try:
         for parameter in parameters:
@@ -85,11 +85,11 @@ def fisher(
     """Return the diagonal of the Fisher information, (n,), in the order of the parameters.
 
     Args:
-        says: gives logits, (batch, classes); in eval mode.
-        parameters: that it is of.
-        view: the examples, of which the first of an order drawn by the seed block are taken.
-        examples: how many, at most.
-        by_model: whether classes are weighed as the model says them; otherwise they are given.
+        says: returns logits, (batch, classes), in eval mode.
+        parameters: the parameters that it is computed for.
+        view: the examples, in an order that the seed block draws; the first ones are used.
+        examples: how many are used, at most.
+        by_model: whether classes are weighted by the model's probabilities; else labels are used.
     """
     total, seen = torch.zeros(sum(p.numel() for p in parameters)), 0
     total = total.to(parameters[0])
@@ -107,29 +107,30 @@ def fisher(
 class EWC(Strategy):
     """Elastic weight consolidation: a weight may move that the source's own task does not need.
 
-    How much a weight matters is the mean, over examples of the source, of its squared gradient of
-    each example's log-likelihood, at the source's weights, by its own head, in eval mode (the
-    diagonal of the Fisher information). Classes are weighed as the model says them, which is the
-    true Fisher; `labels=data` takes the examples' own, the empirical one. All of the backbone is
-    pulled, biases and norm layers too; were it 1 everywhere this would be `l2_sp` (alpha).
-    Weight decay stays as in full fine-tuning.
+    The importance of a weight is the mean, over examples of the source, of the squared gradient of
+    each example's log-likelihood, at the source's weights, with its own head, in eval mode (the
+    diagonal of the Fisher information). Classes are weighted by the model's probabilities, which
+    gives the true Fisher; `labels=data` uses the examples' labels, the empirical one. The whole
+    backbone is pulled, biases and norm layers too; with an importance of 1 everywhere this would be
+    `l2_sp` (alpha). Weight decay stays as in full fine-tuning.
 
     Formula:
         CE + weight/2 sum_i F_i (w_i - w0_i)^2
     Try it:
-        where the source's task must not be forgotten and its examples are at hand once; with few
-        labels, in the place of a pull that is alike for all weights
+        where the source's task must not be forgotten and its examples are available once; with few
+        labels, instead of a pull that is the same for all weights
     Cost:
-        full fine-tuning, and once, before, for each of the examples a pass forward and as many back
-        as the source has classes (one with `labels=data`); memory of the weights twice more
+        full fine-tuning; before it, for each of the examples, one forward pass and as many backward
+        passes as the source has classes (one with `labels=data`); two more copies of the weights in
+        memory
     Source:
         Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, PNAS, arXiv
-        1612.00796, equation 3; 400 as in its games
+        1612.00796, equation 3; 400 as in its Atari experiments
 
     Args:
-        weight: lambda, of the pull; 0 is full fine-tuning.
-        examples: of the source, drawn by the seed block, that the Fisher is a mean over.
-        labels: `model` or `data`, whose labels it is of.
+        weight: lambda, the weight of the pull; 0 is full fine-tuning.
+        examples: number of source examples, drawn by the seed block, for the mean.
+        labels: whether the Fisher uses the `model`'s probabilities or the labels of the `data`.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -166,7 +167,7 @@ class EWC(Strategy):
         return [Phase("fisher", before=self.measure, reads=["source"]), *train]
 
     def measure(self, data: Data) -> None:
-        """Find what each weight matters to the source's task."""
+        """Compute the importance of each weight for the source's task."""
         found = fisher(
             lambda inputs: self.source_head(self.backbone(inputs)),
             [*self.backbone.parameters()],

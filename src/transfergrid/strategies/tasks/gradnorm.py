@@ -1,4 +1,4 @@
-"""Source and target side by side, weighed so that both learn at one pace."""
+"""Source and target trained jointly, with loss weights that equalise their learning pace."""
 
 from typing import Any
 
@@ -9,26 +9,30 @@ from transfergrid.strategies import Batch, NotNegative, Range, Sizes, rates
 from transfergrid.strategies.tasks.on_one_trunk import BothTasks, flat
 
 SMALLEST = 0.01
-"""A step leaves a weight at this at least, before the sum is mended: at 0 it could not return."""
+"""Lower bound of a weight before normalisation: from 0 it could not grow again."""
 
 
 def aims(weights: Tensor, norms: Tensor, losses: Tensor, alpha: float) -> Tensor:
-    """Return how long each task's weighed gradient should be, (tasks,).
+    """Return the target norm of each task's weighted gradient, (tasks,).
 
     Args:
-        weights: of the losses, (tasks,).
-        norms: lengths of the gradients of unweighed losses, (tasks,).
-        losses: now, over those of the first step, (tasks,).
-        alpha: how hard a task is held back that learns faster than the others.
+        weights: weights of the losses, (tasks,).
+        norms: gradient norms of the unweighted losses, (tasks,).
+        losses: current losses, relative to those of the first step, (tasks,).
+        alpha: how strongly a task is held back that learns faster than the others.
     """
     rates_now = losses / losses.mean()
     return (weights * norms).mean() * rates_now**alpha
 
 
 def stepped(weights: Tensor, norms: Tensor, targets: Tensor, rate: float) -> Tensor:
-    """Return weights after one step down sum |w G - aim|, brought to their number as their sum.
+    """Return weights after one descent step on sum |w G - target|; their sum is their number.
 
-    Arguments are those of `aims`, which are constants here, and `rate`, of the step.
+    Args:
+        weights: weights of the losses, (tasks,).
+        norms: gradient norms G of the unweighted losses, (tasks,), constants here.
+        targets: what `aims` returns, constants here.
+        rate: rate of the step.
     """
     slopes = norms * torch.sign(weights * norms - targets)
     moved = (weights - rate * slopes).clamp(min=SMALLEST)
@@ -38,24 +42,24 @@ def stepped(weights: Tensor, norms: Tensor, targets: Tensor, rate: float) -> Ten
 class Gradnorm(BothTasks):
     """Learn the two tasks of `multitask`, each weighed so that neither outpaces the other.
 
-    At every step weights move, once, towards gradients whose lengths in the last layer of the
-    backbone are alike, longer for the task whose loss has fallen less since the first step. They
-    begin at 1, have 2 as their sum and stay above 0. The record tells them.
+    At every step the loss weights take one step towards equal gradient norms in the backbone's last
+    layer, larger for the task whose loss has fallen less since the first step. The weights begin at
+    1, sum to 2 and stay above 0. The record tells their final values.
 
     Formula:
         w <- w - rate d/dw sum_i |w_i G_i - mean(w G) r_i^alpha|, r_i the loss over its first value,
         over the mean of both; then sum(w) = 2
     Try it:
-        where one of the tasks is learned in a few steps and the other is not; where losses are of
-        different size and no weight was searched
+        where one of the tasks is learned in a few steps and the other is not; where losses differ
+        in scale and no weight was searched
     Cost:
-        that of `multitask`, and all gradients once more in memory
+        that of `multitask`, and one more copy of all gradients in memory
     Source:
         Chen et al. 2018, GradNorm, ICML, arXiv 1711.02257, algorithm 1
 
     Args:
-        alpha: how hard the faster task is held back; 0 makes gradients alike whatever the pace.
-        weights_rate: of the weights' own steps; 0 leaves them at 1, as in `multitask`.
+        alpha: how strongly the faster task is held back; 0 makes gradient norms equal at any pace.
+        weights_rate: rate of the weights' own steps; 0 leaves them at 1, as in `multitask`.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -88,13 +92,13 @@ class Gradnorm(BothTasks):
         return self._noted(1, super().of_source(batch, progress), len(batch.source[0].labels))
 
     def _noted(self, task: int, loss: Tensor, examples: int) -> Tensor:
-        """Return a loss of one part of a batch, once it is added to those of the other parts."""
+        """Return the loss of a part of a batch, and add it to the sum over the batch's parts."""
         seen = self.scaffold.get_buffer("seen")
         seen[task] += torch.stack([loss.detach() * examples, loss.new_tensor(examples)]).to(seen)
         return loss
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        """Return the sum of weighed gradients, and move the weights for the step to come."""
+        """Return the sum of weighted gradients, and update the weights for the next step."""
         now, before = self._losses(), self.scaffold.get_buffer("weights").clone()
         layer = self._last_layer()
         norms = torch.stack([flat([own[i] for i in layer]).norm() for own in gradients])
@@ -107,7 +111,7 @@ class Gradnorm(BothTasks):
         return [target * own + source * other for own, other in zip(*gradients, strict=True)]
 
     def _losses(self) -> Tensor:
-        """Return the losses of this step over those of the first, and forget them."""
+        """Return the losses of this step relative to those of the first, and reset the sums."""
         seen, first = self.scaffold.get_buffer("seen"), self.scaffold.get_buffer("first")
         now = seen[:, 0] / seen[:, 1].clamp(min=1)
         seen.zero_()
@@ -117,7 +121,7 @@ class Gradnorm(BothTasks):
         return (now / first.clamp(min=tiny)).clamp(min=tiny)
 
     def _last_layer(self) -> list[int]:
-        """Return where the parameters stand, among all that learn, of the last block with any."""
+        """Return the indices, among learning parameters, of those of the last block with any."""
         named = dict(self.backbone.named_parameters())
         place = {id(parameter): i for i, parameter in enumerate(self.learning())}
         each = [
@@ -127,6 +131,6 @@ class Gradnorm(BothTasks):
         return next(own for own in reversed(each) if own)
 
     def tells(self) -> dict[str, Any]:
-        """Return by how much each loss counted at the end."""
+        """Return the final weights of both losses."""
         target, source = self.scaffold.get_buffer("weights").tolist()
         return {"weight_of_target": target, "weight_of_source": source}

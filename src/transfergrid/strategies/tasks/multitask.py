@@ -1,4 +1,4 @@
-"""Source and target side by side, each with a head of its own."""
+"""Source and target trained jointly, each with a head of its own."""
 
 from typing import Any, ClassVar
 
@@ -12,22 +12,22 @@ from transfergrid.strategies.tasks.on_one_trunk import BothTasks
 class Multitask(BothTasks):
     """Learn source and target side by side, each with a head of its own.
 
-    With a weight of 0 the source's examples only pass through: its head and the backbone learn
-    nothing from them, but BatchNorm's running statistics take note of them, and the weights are
-    those that the source began with.
+    With a weight of 0 the source's examples only pass through the network: its head and the
+    backbone learn nothing from them, but BatchNorm records their statistics. The backbone still
+    starts from the source's initial weights.
 
     Formula:
         CE(target) + w CE(source), one backbone
     Try it:
-        where the source's labelled examples are at hand and its classes are others; with few target
-        labels the source may win the backbone over: lower the weight
+        where the source's labelled examples are available and its classes differ from the target's;
+        with few target labels the source may dominate the backbone: lower the weight
     Cost:
-        twice the forward and backward passes of full fine-tuning; nothing at prediction
+        twice the forward and backward passes of full fine-tuning; nothing more at prediction
     Source:
         Caruana 1997, Multitask learning, Machine Learning 28
 
     Args:
-        weight: of the source's loss.
+        weight: w, the weight of the source's loss.
         shared: `lr_factor` and `schedule`.
     """
 

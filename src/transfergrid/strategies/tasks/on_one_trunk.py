@@ -1,4 +1,4 @@
-"""What strategies share that learn source and target on one trunk, with a head for each."""
+"""The base class of strategies that train source and target jointly, on one backbone."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from transfergrid.strategies import (
 )
 
 TOGETHER = "train"
-"""What the phase is called in which both are learned."""
+"""Name of the phase in which both tasks are learned."""
 
 
 class BothTasks(Strategy):
-    """Two tasks on one backbone; the target's head predicts, the source's is scaffold.
+    """Two tasks on one backbone, each with a head; the target's head predicts.
 
-    A class of its own says what each loss counts, or how two gradients become one.
+    The source's head is in the scaffold. Subclasses define how losses are weighted, or how the two
+    gradients are combined.
     """
 
     needs = Needs(source="start", domains=1)
@@ -35,7 +36,7 @@ class BothTasks(Strategy):
     transfers = "instances"
 
     def build(self, sizes: Sizes) -> None:
-        if self.source_tasks:  # not where it is made again to predict
+        if self.source_tasks:  # not if it is rebuilt to predict
             self.scaffold["source"] = self.source_tasks[0].head(self.backbone.dim)
 
     def phases(self) -> list[Phase]:
@@ -47,7 +48,7 @@ class BothTasks(Strategy):
         return [*self.scaffold["source"].parameters()] if "source" in self.scaffold else []
 
     def beside(self) -> list[Group]:
-        """Return what else learns from both losses."""
+        """Return further groups that learn from both losses."""
         return []
 
     def loss(self, batch: Batch, progress: float) -> Tensor:
@@ -55,7 +56,7 @@ class BothTasks(Strategy):
         return self.task.loss(self.predict(batch.target.inputs), batch.target.labels)
 
     def of_source(self, batch: Batch, progress: float) -> Tensor:
-        """Return the source's loss, by its own head and task."""
+        """Return the source's loss, with its own head and task."""
         seen = batch.source[0]
         return self.source_tasks[0].loss(self.predict_source(seen.inputs), seen.labels)
 
@@ -63,27 +64,27 @@ class BothTasks(Strategy):
         return [Other(0, self.predict_source)] if "source" in self.scaffold else []
 
     def predict_source(self, inputs: Inputs) -> Tensor:
-        """Return what the source's head makes of inputs, (batch, outputs)."""
+        """Return the outputs of the source's head, (batch, outputs)."""
         outputs: Tensor = self.scaffold["source"](self.features(inputs))
         return outputs
 
     def combined(self, gradients: list[list[Tensor]]) -> list[Tensor]:
-        """Return one gradient a parameter of those of both tasks: their sum."""
+        """Return one gradient for each parameter: the sum over both tasks."""
         return [sum(own[1:], own[0]) for own in zip(*gradients, strict=True)]
 
     def learning(self) -> list[nn.Parameter]:
-        """Return what learns, in the order in which `combined` gets gradients."""
+        """Return the parameters that learn, in the order of the gradients that `combined` gets."""
         (phase,) = (phase for phase in self.all_phases() if phase.name == TOGETHER)
         return [p for group in phase.learning() for p in group.parameters]
 
     def on_trunk(
         self, gradients: list[list[Tensor]], step: Callable[[list[Tensor]], Tensor]
     ) -> list[Tensor]:
-        """Return one gradient a parameter; a head has that of its own task alone.
+        """Return one gradient for each parameter; a head gets that of its own task alone.
 
         Args:
-            gradients: of both tasks, a parameter each.
-            step: makes one vector (n,) of both tasks' gradients of the backbone.
+            gradients: for each task, one gradient for each parameter.
+            step: combines the two tasks' gradients of the backbone, (n,) each, into one (n,).
         """
         shared = {id(parameter) for parameter in self.backbone.parameters()}
         is_shared = [id(parameter) in shared for parameter in self.learning()]

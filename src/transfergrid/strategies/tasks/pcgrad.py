@@ -1,4 +1,4 @@
-"""Source and target side by side, their gradients freed of conflict."""
+"""Source and target trained jointly, with conflicts removed from their gradients."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,10 @@ from transfergrid.strategies.tasks.multitask import Multitask
 
 
 def project_conflicts(gradients: list[Tensor]) -> Tensor:
-    """Take from each task's gradient (n,) what runs against another's, then add up.
+    """Return the sum of the tasks' gradients (n,), without components that conflict with others.
 
-    Others are met in random order, each in its original form (Yu et al. 2020, algorithm 1).
+    Each gradient is projected against the original gradients of the others, in random order (Yu et
+    al. 2020, algorithm 1).
     """
     total = torch.zeros_like(gradients[0])
     for i, original in enumerate(gradients):
@@ -26,20 +27,21 @@ def project_conflicts(gradients: list[Tensor]) -> Tensor:
 class PCGrad(Multitask):
     """Learn the two tasks of `multitask`, their gradients freed of conflict.
 
-    Gradients are those of the backbone, which both tasks share; each head has that of its own task.
+    Only gradients of the backbone, which both tasks share, are projected; each head has the
+    gradient of its own task.
 
     Formula:
         g_i <- g_i - (g_i g_j) / |g_j|^2 g_j, where g_i g_j < 0; then their sum
     Try it:
         where `multitask` hurts: the source's gradient then runs against the target's
     Cost:
-        that of `multitask`, and all gradients once more in memory
+        that of `multitask`, and one more copy of all gradients in memory
     Source:
         Yu et al. 2020, Gradient surgery for multi-task learning, NeurIPS, arXiv 2001.06782,
         algorithm 1
 
     Args:
-        weight: of the source's loss.
+        weight: weight of the source's loss.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 

@@ -1,4 +1,4 @@
-"""One task after the other, each in a column of its own that looks at those before it."""
+"""One task after the other, each in a new column that also sees the earlier columns' states."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ LATER = "columns behind the first one start from random weights"
 class ProgressiveColumns(OneAfterTheOther):
     """Learn a chain of tasks, each in a column of its own; earlier ones stand still for good.
 
-    The first column begins with the source's start, each other one with random weights of the
-    source's architecture. What enters a block of a column, and its head, has a lateral map added of
-    what the block before makes in each earlier column, as in `progressive_networks`, of which this
-    is the form with more than two columns. What a link said when it was learned it says, bit for
-    bit, after all others: forgetting is 0.
+    The first column starts from the source's initial weights, each later one from random weights
+    with the source's architecture. The inputs of each block of a column, and of its head, get
+    lateral maps of the previous block's outputs in all earlier columns added, as in
+    `progressive_networks`; this is its form for more than two columns. The outputs of a link stay
+    the same, bit for bit, after all later links: forgetting is 0.
 
     Formula:
         h_k^(i) = block_k(h_(k-1)^(i) + sum over j < i of lateral_k^(i,j)(h_(k-1)^(j)))
     Try it:
-        where no link may be forgotten and few links come; memory and time grow with their square
+        where no link may be forgotten and there are few links; memory and time grow with their
+        square
     Cost:
-        a pass of all earlier columns more at each step; at prediction all columns run
+        one more forward pass at each step, of all earlier columns; at prediction all columns run
     Source:
         Rusu et al. 2016, Progressive neural networks, arXiv 1606.04671, equations 1 and 2
 
     Args:
-        links: names of the source's domains in the order in which they are learned; null: by name.
-        lateral: an `adapter` of a quarter of the channels, or `linear`.
+        links: names of the source's domains in the order of learning; null: in order of name.
+        lateral: kind of the lateral maps: an `adapter` of a quarter of the channels, or `linear`.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
     badges = ("trajectory_exact",)
-    version = 2  # 1 handed on what had been added to an earlier column as well
+    version = 2  # 1 also passed on what laterals had added to an earlier column
     also_called = ("progressive_chain",)
     transfers = "features"
     closed_to: ClassVar[Mapping[str, str]] = {
@@ -69,7 +70,7 @@ class ProgressiveColumns(OneAfterTheOther):
         self._grow(len(self.heads))
 
     def _grow(self, more: int) -> None:
-        """Make the columns behind the first one, the last with the weights of `scratch`."""
+        """Create the columns after the first one; the last has the initial weights of `scratch`."""
         sides = [*zip(entering(self.backbone), channel_axes(self.backbone), strict=True)]
         for place in range(1, more + 1):
             self.columns.append(self.fresh("backbone" if place == more else f"column {place}"))
@@ -100,12 +101,12 @@ class ProgressiveColumns(OneAfterTheOther):
     def _column(
         self, number: int, inputs: Inputs, before: Sequence[Sequence[Tensor]]
     ) -> tuple[list[Tensor], Tensor]:
-        """Return what each block of a column makes, and what enters its head.
+        """Return the outputs of a column's blocks, before laterals, and the inputs of its head.
 
         Args:
-            number: of the column, from 0.
-            inputs: of all columns.
-            before: what the blocks of each earlier column make.
+            number: number of the column, from 0.
+            inputs: inputs of all columns.
+            before: outputs of the blocks of each earlier column.
         """
         column: Backbone = self.columns[number - 1] if number else self.backbone  # type: ignore[assignment]
         laterals: Any = self.laterals[number - 1] if number else ()

@@ -1,4 +1,4 @@
-"""One task after the other on one trunk, the target last."""
+"""One task after the other on one backbone, the target last."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from transfergrid.strategies.tasks.on_one_trunk import flat
 
 Keep = Literal["nothing", "ewc", "learning_without_forgetting"]
 WEIGHTS: dict[Keep, float] = {"nothing": 0.0, "ewc": 400.0, "learning_without_forgetting": 1.0}
-"""Where none is given: those of the methods by themselves."""
+"""Default weights, those of the methods on their own."""
 TEMPERATURE = 2.0
 
 
 class Sequential(OneAfterTheOther):
     """Learn a chain of tasks, one after the other, all weights moving on; the target comes last.
 
-    The links are the source's domains, in the order of `links`; their heads stand still once they
-    are learned. With `keep=ewc` there is a pull towards the weights after each earlier link, by the
-    Fisher information of that link, one penalty each. With `keep=learning_without_forgetting` the
-    heads of earlier links are held to what they said, before this link, of the inputs at hand.
-    Whatever is kept, `progressive_columns` forgets nothing.
+    The links are the source's domains, in the order of `links`; a link's head is frozen once it is
+    learned. With `keep=ewc` each earlier link adds a penalty that pulls the weights to those after
+    that link, weighted by its Fisher information. With `keep=learning_without_forgetting` the heads
+    of earlier links must keep the outputs that they had before this link, on its inputs. Only
+    `progressive_columns` forgets nothing at all.
 
     Formula:
         CE(link), then CE(next link) + weight sum over earlier links of EWC's or LwF's penalty, ...,
         then the same of the target
     Try it:
-        where several tasks lead towards the target, such as ever more specific ones; compare with
-        `multitask`, and with the last link alone as the source
+        where several tasks lead towards the target, each more specific than the one before; compare
+        with `multitask`, and with the last link alone as the source
     Cost:
-        that of full fine-tuning once for each link and for the target; of `ewc` what its page says
-        for each link, of `learning_without_forgetting` a pass more a step
+        one full fine-tuning for each link and for the target; with `ewc`, for each link, what its
+        page says; with `learning_without_forgetting` one more forward pass a step
     Source:
         McCloskey & Cohen 1989, Catastrophic interference in connectionist networks, for the plain
-        chain; the pages of `ewc` and `learning_without_forgetting` for what holds it
+        chain; the pages of `ewc` and `learning_without_forgetting` for the penalties
 
     Args:
-        links: names of the source's domains in the order in which they are learned; null: by name.
-        keep: what holds earlier links: nothing, `ewc` or `learning_without_forgetting`.
-        weight: of what holds them; null: 400 for `ewc`, 1 for `learning_without_forgetting`.
-        examples: of each link, for its Fisher information.
+        links: names of the source's domains in the order of learning; null: in order of name.
+        keep: what preserves earlier links: `nothing`, `ewc` or `learning_without_forgetting`.
+        weight: weight of its penalties; null: 400 for `ewc`, 1 for `learning_without_forgetting`.
+        examples: number of examples of each link for its Fisher information.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 

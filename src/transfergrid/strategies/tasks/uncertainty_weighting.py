@@ -1,4 +1,4 @@
-"""Source and target side by side, each loss weighed by an uncertainty that is learned."""
+"""Source and target trained jointly, each loss weighted by a learned uncertainty."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from transfergrid.strategies.tasks.on_one_trunk import BothTasks
 
 
 def weighed(loss: Tensor, s: Tensor, task: Task) -> Tensor:
-    """Return a task's loss as its uncertainty weighs it, and what uncertainty costs.
+    """Return a task's loss weighted by its uncertainty, plus the penalty on that uncertainty.
 
     Args:
-        loss: of the task, a scalar.
+        loss: the task's loss, a scalar.
         s: log of the task's variance, a scalar.
-        task: of numbers the likelihood has a factor 1/2 before the squared error, of classes not.
+        task: the task; for numbers the likelihood has a factor 1/2 before the squared error.
     """
     factor = 0.5 if isinstance(task, Regression) else 1.0
     return factor * torch.exp(-s) * loss + 0.5 * s
@@ -26,24 +26,24 @@ def weighed(loss: Tensor, s: Tensor, task: Task) -> Tensor:
 class UncertaintyWeighting(BothTasks):
     """Learn the two tasks of `multitask`; how much each counts is learned with them.
 
-    Each task has one number more, the log of its variance, which is 0 at first, is not decayed and
-    has a rate of its own. The loss may fall below 0. A task that is learned by heart has a loss
-    near 0 and counts ever more, as 1 over its loss; the record tells the weights of the end.
+    Each task has one more parameter, the log of its variance: initially 0, without weight decay and
+    with a rate of its own. The total loss may fall below 0. A task that is fitted perfectly has a
+    loss near 0 and a weight that grows like 1 over its loss. The record tells the final weights.
 
     Formula:
         sum over tasks of exp(-s) L + s/2 for classes, and exp(-s) L / 2 + s/2 for numbers
     Try it:
         instead of a search for the weight of `multitask`, where both tasks are noisy and neither is
-        fitted to the last example
+        fitted perfectly
     Cost:
-        that of `multitask`; two numbers more
+        that of `multitask`; two more parameters
     Source:
         Kendall, Gal & Cipolla 2018, Multi-task learning using uncertainty to weigh losses, CVPR,
         arXiv 1705.07115, equations 7 and 10
 
     Args:
-        weights_rate: of the training's rate, with which the variances' logs learn; 0 leaves them
-            at 0, and two classifications are those of `multitask` with its weight at 1.
+        weights_rate: rate of the log variances, as a multiple of the training's rate; 0 leaves them
+            at 0, and with two classification tasks that is `multitask` with a weight of 1.
         shared: `lr_factor`, `schedule` and what every gradient strategy takes.
     """
 
@@ -76,6 +76,6 @@ class UncertaintyWeighting(BothTasks):
         return weighed(super().of_source(batch, progress), s, self.source_tasks[0])
 
     def tells(self) -> dict[str, Any]:
-        """Return by how much each loss counted at the end."""
+        """Return the final weights exp(-s) of both losses."""
         target, source = torch.exp(-self.scaffold.get_parameter("s")).tolist()
         return {"weight_of_target": target, "weight_of_source": source}

@@ -1,4 +1,4 @@
-"""Clusters of plain features: what there is without any source."""
+"""Clusters of plain features, without any source."""
 
 import torch
 
@@ -11,8 +11,8 @@ from transfergrid.strategies.unlabelled.nearest_centres import STARTS, centres_o
 class Kmeans(OnPlainFeatures):
     """k-means on plain features (pixels, or tf-idf for text): the baseline of all clusters.
 
-    As many clusters as there are classes, the best of ten starts. No label is learned from: classes
-    serve the score alone.
+    There are as many clusters as classes, and the best of ten starts is kept. No label is used in
+    training: classes serve only to compute the score.
 
     Formula:
         min over c of sum over x of min_k |x - c_k|^2
@@ -25,10 +25,10 @@ class Kmeans(OnPlainFeatures):
 
     Source:
         Lloyd 1982, Least squares quantization in PCM; starts: Arthur & Vassilvitskii 2007,
-        k-means++; by scikit-learn
+        k-means++; scikit-learn's implementation
 
     Args:
-        starts: draws of first centres, of which the best end is kept.
+        starts: number of random initialisations, of which the best result is kept.
     """
 
     needs = Needs("none", "unused", unlabelled=True, steps=False, tasks=("clustering",))
@@ -45,7 +45,7 @@ class Kmeans(OnPlainFeatures):
         return [Phase("solve", reads=["unlabelled"], before=self.solve)]
 
     def solve(self, data: Data) -> None:
-        """Find centres."""
+        """Find the centres of the target's inputs without labels."""
         assert data.unlabelled is not None
         rows = matrix_of(data.unlabelled.inputs())
         found = centres_of(rows, self.task.outputs, self.starts, self.block_seed)

@@ -1,4 +1,4 @@
-"""Clusters of self-taught features."""
+"""Clusters of the sparse codes of self-taught learning."""
 
 from dataclasses import replace
 
@@ -14,27 +14,27 @@ from transfergrid.strategies.unlabelled.sparse_coding import SparseCoder
 class KmeansOnCodes(Clusters):
     """k-means on the sparse codes of `self_taught`, whose bases the source's inputs have taught.
 
-    As many clusters as there are classes, the best of ten starts. Neither domain's labels are
-    looked at, and the network of the source plays no part.
+    There are as many clusters as classes, and the best of ten starts is kept. The labels of neither
+    domain are used, and the source's network plays no part.
 
     Formula:
         min over c of sum over x of min_k |a(x) - c_k|^2, a(x) = argmin |x - B a|^2 + beta |a|_1
 
     Try it:
-        Beside `kmeans`, which clusters the same inputs as they are.
+        Beside `kmeans`, which clusters the same inputs directly.
 
     Cost:
-        That of `self_taught`, and of k-means.
+        That of `self_taught` and of k-means.
 
     Source:
-        Raina et al. 2007, Self-taught learning, ICML, equations 1 and 3; clusters by the help of
-        other inputs: Dai et al. 2008, Self-taught clustering, ICML, whose method is another one
+        Raina et al. 2007, Self-taught learning, ICML, equations 1 and 3; clustering with the help
+        of other inputs: Dai et al. 2008, Self-taught clustering, ICML, by another method
 
     Args:
-        beta: what an activation costs, of inputs of unit spread.
-        bases: how many there are.
-        rounds: turns of learning them.
-        starts: draws of first centres, of which the best end is kept.
+        beta: weight of the L1 penalty on activations, for inputs of unit spread.
+        bases: number of basis vectors.
+        rounds: number of rounds in which they are learned.
+        starts: number of random initialisations, of which the best result is kept.
     """
 
     needs = replace(Clusters.needs, source="start", domains=1, layers="some", source_labels=False)

@@ -6,8 +6,8 @@ from transfergrid.strategies.unlabelled.nearest_centres import Clusters
 class KmeansOnFeatures(Clusters):
     """k-means on the embeddings of the frozen source.
 
-    As many clusters as there are classes, the best of ten starts. Features are taken as they are:
-    those that vary most count most.
+    There are as many clusters as classes, and the best of ten starts is kept. Features are not
+    scaled: those that vary most count most.
 
     Formula:
         min over c of sum over x of min_k |f(x) - c_k|^2
@@ -23,7 +23,7 @@ class KmeansOnFeatures(Clusters):
         1807.05520), whose first half this is; scores: section 4.1
 
     Args:
-        starts: draws of first centres, of which the best end is kept.
+        starts: number of random initialisations, of which the best result is kept.
     """
 
     also_called = ("deep_clusters", "k_means_on_features")

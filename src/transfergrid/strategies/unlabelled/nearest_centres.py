@@ -1,4 +1,4 @@
-"""What ways of finding clusters share: k-means, and that an example is of the nearest centre."""
+"""k-means, and the base class of strategies that assign examples to the nearest centre."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from transfergrid.records.seeds import generator
 from transfergrid.strategies import Baselines, Count, Data, Needs, Phase, Sizes, Strategy
 
 STARTS = 10
-"""Draws of first centres, of which the best end is kept."""
+"""Number of random initialisations, of which the best result is kept."""
 
 
 def centres_of(rows: Any, clusters: int, starts: int, seed: int) -> NDArray[np.float64]:
     """Return the centres (clusters, d) of k-means, by scikit-learn from k-means++ starts.
 
-    Of fewer examples than clusters each is a centre, the last ones again.
+    With fewer examples than clusters there are only as many centres; the last is repeated.
 
     Args:
         rows: (n, d), dense or sparse.
-        clusters: how many.
-        starts: draws of first centres.
-        seed: of the block.
+        clusters: number of clusters.
+        starts: number of random initialisations.
+        seed: the block seed.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -40,18 +40,16 @@ def centres_of(rows: Any, clusters: int, starts: int, seed: int) -> NDArray[np.f
 
 
 def linear_of(centres: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-    """Return w = 2c, (clusters, d), and b = -|c|^2, whose softmax is that of squared distances."""
+    """Return w = 2c, (clusters, d), and b = -|c|^2: a softmax over minus squared distances."""
     weights = 2 * centres
     return torch.from_numpy(weights), torch.from_numpy(-(centres**2).sum(axis=1))
 
 
 class Clusters(Strategy):
-    """k-means on features of a class's own: no label is learned from, nor handed over.
-
-    A class of its own says what the features of examples are.
+    """k-means on features that a subclass defines; labels are not used, nor passed to it.
 
     Args:
-        starts: draws of first centres, of which the best end is kept.
+        starts: number of random initialisations, of which the best result is kept.
     """
 
     needs = Needs(target_labels="unused", unlabelled=True, steps=False, tasks=("clustering",))
@@ -67,14 +65,14 @@ class Clusters(Strategy):
         self.head = torch.nn.Linear(self.width(), self.task.outputs)
 
     def width(self) -> int:
-        """Return how many numbers a feature has; made with whatever makes them."""
+        """Return the width of the features; a subclass also creates here what computes them."""
         return self.backbone.dim
 
     def phases(self) -> list[Phase]:
         return [Phase("find", reads=["unlabelled"], before=self.find)]
 
     def find(self, data: Data) -> None:
-        """Find centres of the target's inputs without labels."""
+        """Find the centres of the target's inputs without labels."""
         assert data.unlabelled is not None
         rows = self.rows(data).cpu().double().numpy()
         centres = centres_of(rows, self.task.outputs, self.starts, self.block_seed)

@@ -23,15 +23,15 @@ from transfergrid.strategies.shallow.frozen import C, linear_head
 from transfergrid.strategies.unlabelled.sparse_coding import SparseCoder, flat
 
 MOST = 2000
-"""Inputs that bases are learned from at most."""
+"""Most inputs that bases are learned from."""
 
 
 def rows_of(view: View, most: int | None = None) -> Tensor:
     """Return a stream's inputs as rows of numbers, (n, d), in an order that the seed block draws.
 
     Args:
-        view: whose labels are not looked at.
-        most: so many, at most; None: all.
+        view: the stream's examples; their labels are not used.
+        most: the most rows; None: all.
     """
     found, count = [], 0
     for batch in view.batches():
@@ -45,11 +45,11 @@ def rows_of(view: View, most: int | None = None) -> Tensor:
 class SelfTaught(Strategy):
     """Self-taught learning: what inputs without labels are made of describes labelled ones.
 
-    Basis vectors are learned from the source's inputs, whose labels are not even handed over; the
-    target's are coded by them, and a linear classifier learns from the codes. The network of the
-    source plays no part. Declared: inputs are pixels or numbers as a network would get them, images
-    of more than 32 pixels a side averaged to that; up to 2,000 inputs of the source; logistic
-    regression in the place of an SVM.
+    Basis vectors are learned from the source's inputs, without access to their labels; the target's
+    inputs are encoded with them, and a linear classifier learns from the codes. The source's
+    network plays no part. Differences from the paper: inputs are pixels or numbers as a network
+    would get them, and images of more than 32 pixels a side are averaged to 32; at most 2,000
+    inputs of the source are used; the classifier is logistic regression, not an SVM.
 
     Formula:
         min over B, a of sum |x - B a|^2 + beta |a|_1, |b_j| <= 1, on the source's inputs; then
@@ -57,21 +57,21 @@ class SelfTaught(Strategy):
         root of the mean squared distance of the labelled examples' codes from their mean
 
     Try it:
-        With few labels, where images without labels of a like kind are many: its own baseline is
-        the same classifier on pixels.
+        With few labels and many unlabelled images of a similar kind. Its own baseline is the same
+        classifier on pixels.
 
     Cost:
-        Seconds to learn bases; a prediction costs some dozens of products with a matrix of bases by
-        bases.
+        Seconds to learn the bases; a prediction takes a few dozen products with a matrix of bases
+        by bases.
 
     Source:
         Raina et al. 2007, Self-taught learning, ICML, equations 1 and 3; bases by turns: Mairal et
         al. 2009, Online dictionary learning, ICML, algorithm 2
 
     Args:
-        beta: what an activation costs, of inputs of unit spread.
-        bases: how many there are.
-        rounds: turns of learning them.
+        beta: weight of the L1 penalty on activations, for inputs of unit spread.
+        bases: number of basis vectors.
+        rounds: number of rounds in which they are learned.
         c: inverse strength of the classifier's penalty.
     """
 
@@ -93,7 +93,7 @@ class SelfTaught(Strategy):
     target_statistics = "unseen"
     also_called = ("self_taught_learning", "self_taught_sparse_coding", "sparse_coding")
     badges = ("formula_exact",)
-    version = 2  # 1 took 200 steps for each activation, which alike bases need more of
+    version = 2  # 1 stopped at 200 steps, too few where bases are similar
 
     def __init__(
         self, beta: Positive = 0.1, bases: Count = 128, rounds: Count = 20, c: Positive = 1.0

@@ -1,4 +1,4 @@
-"""Sparse coding: inputs as sums of few out of many basis vectors, which are learned from them."""
+"""Sparse coding: inputs as sums of a few out of many basis vectors, learned from inputs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from torch import Tensor, nn
 from transfergrid.strategies import ImpossibleError, Inputs
 
 STEPS = 2000
-"""Steps of the search for an input's activations, at most; some dozens are usual."""
+"""Most steps of the search for an input's activations; a few dozen are usual."""
 WARM = 20
-"""Steps of it in a round of learning, from where the round before left off."""
+"""Steps of this search in a round of learning, from the activations of the last round."""
 LARGEST = 32
-"""Larger images are averaged to so many pixels a side."""
+"""Larger images are averaged to this many pixels a side."""
 
 
 def activations(
     inputs: Tensor, bases: Tensor, beta: float, steps: int = STEPS, start: Tensor | None = None
 ) -> Tensor:
-    """Return a, (n, k), that makes |x - a B|^2 + beta |a|_1 least, by FISTA.
+    """Return the activations a, (n, k), that minimise |x - a B|^2 + beta |a|_1, by FISTA.
 
-    There is no half before the square: of a library that has one, alpha is beta / 2. Each input is
-    searched for by itself, whatever others there are: it begins to gather pace anew where it would
-    run back (O'Donoghue & Candès 2015, section 3), and rests where a step moves it no more.
+    The square has no factor 1/2: for a library that has one, alpha is beta / 2. Each input is
+    solved independently of the others: its momentum restarts where it points backwards (O'Donoghue
+    & Candès 2015, section 3), and it stops where a step no longer changes it.
 
     Args:
         inputs: x, (n, d).
         bases: B, (k, d).
-        beta: what an activation costs.
-        steps: at most so many, Beck & Teboulle 2009, section 4.
-        start: activations to begin with; by default 0.
+        beta: weight of the L1 penalty.
+        steps: most steps (Beck & Teboulle 2009, section 4).
+        start: initial activations; None: 0.
     """
     gram, towards = bases @ bases.T, inputs @ bases.T
     rate = 1 / (2 * torch.linalg.matrix_norm(gram, 2).clamp_min(1e-12))
@@ -57,10 +57,10 @@ def objective(inputs: Tensor, bases: Tensor, codes: Tensor, beta: float) -> Tens
 
 
 def better_bases(inputs: Tensor, bases: Tensor, codes: Tensor) -> Tensor:
-    """Return bases (k, d) of length 1 at most that leave less of the inputs, one after another.
+    """Return bases (k, d) of length at most 1 with a smaller residual, updated one after another.
 
-    Each is the best one given the others, brought back into the ball: the sum of squares cannot
-    grow. One that no input uses stays as it is.
+    Each becomes the best one given the others, projected into the unit ball, so the sum of squared
+    residuals cannot grow. A basis vector that no input uses stays as it is.
     """
     shared, towards, made = codes.T @ codes, codes.T @ inputs, bases.clone()
     for j in range(len(made)):
@@ -71,13 +71,13 @@ def better_bases(inputs: Tensor, bases: Tensor, codes: Tensor) -> Tensor:
 
 
 def learned_bases(inputs: Tensor, start: Tensor, beta: float, rounds: int) -> Tensor:
-    """Return bases (k, d) for inputs (n, d): activations and bases are bettered in turns.
+    """Return bases (k, d) for inputs (n, d): activations and bases are improved alternately.
 
     Args:
-        inputs: without labels.
-        start: bases to begin with, (k, d).
-        beta: what an activation costs.
-        rounds: turns.
+        inputs: inputs without labels.
+        start: initial bases, (k, d).
+        beta: weight of the L1 penalty.
+        rounds: number of rounds.
     """
     bases, codes = start, torch.zeros(len(inputs), len(start)).to(inputs)
     for _ in range(rounds):
@@ -87,7 +87,7 @@ def learned_bases(inputs: Tensor, start: Tensor, beta: float, rounds: int) -> Te
 
 
 def flat(inputs: Inputs) -> Tensor:
-    """Return inputs as rows of numbers, (batch, d); images of many pixels are averaged to fewer."""
+    """Return inputs as rows of numbers, (batch, d); large images are averaged to fewer pixels."""
     assert isinstance(inputs, Tensor)
     if inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST:
         inputs = nn.functional.adaptive_avg_pool2d(inputs, LARGEST)
@@ -95,18 +95,18 @@ def flat(inputs: Inputs) -> Tensor:
 
 
 class SparseCoder(nn.Module):
-    """Turns inputs into activations; what it has learned is in its buffers.
+    """Encodes inputs as activations; all that it learns is in buffers.
 
-    Inputs are moved by the mean of those that it learned from and divided by the root of their mean
+    Inputs are centred by the mean of the inputs that it learned from and divided by their root mean
     squared distance from it, so that a `beta` means the same whatever their unit.
 
     Args:
-        example: an input of the network that it stands beside.
-        bases: how many there are.
-        beta: what an activation costs.
+        example: an example input of the cell's network.
+        bases: number of basis vectors.
+        beta: weight of the L1 penalty.
 
     Raises:
-        ImpossibleError: inputs are no images and no vectors.
+        ImpossibleError: inputs are neither images nor vectors.
     """
 
     bases: Tensor
@@ -124,9 +124,9 @@ class SparseCoder(nn.Module):
         self.register_buffer("unit", torch.ones(()))
 
     def learn(self, inputs: Tensor, rounds: int) -> float:
-        """Learn bases from rows (n, d) without labels; return the mean objective of these.
+        """Learn bases from rows (n, d) without labels; return the mean objective over the rows.
 
-        Bases begin as inputs, drawn by torch; where these are too few others are random.
+        Initial bases are inputs that torch draws, and random vectors if there are too few inputs.
         """
         self.centre.copy_(inputs.mean(0))
         unit = (inputs - self.centre).square().sum(1).mean().sqrt()

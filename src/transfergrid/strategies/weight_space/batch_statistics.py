@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics of weights that no step has made, such as a mean's."""
+"""BatchNorm's running statistics for weights that no training step produced, such as a mean."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from transfergrid.strategies.phases import View
 
 
 def norms_of(module: nn.Module, learning: Iterable[Tensor]) -> list[_BatchNorm]:
-    """Return the BatchNorm layers whose running statistics move where these parameters learn.
+    """Return the BatchNorm layers whose running statistics move when these parameters learn.
 
-    One without parameters of its own does where something learns in the part that it is in.
+    A layer without parameters of its own is among them if something in its parent module learns.
     """
     known = {id(parameter) for parameter in learning}
     around = {child: part for part in module.modules() for child in part.children()}
@@ -30,7 +30,7 @@ def norms_of(module: nn.Module, learning: Iterable[Tensor]) -> list[_BatchNorm]:
 
 
 def statistics_of(norms: Sequence[_BatchNorm]) -> list[Tensor]:
-    """Return the running means and variances of layers."""
+    """Return the running means and variances of these layers."""
     found = [part for norm in norms for part in (norm.running_mean, norm.running_var)]
     return [part for part in found if part is not None]
 
@@ -39,15 +39,15 @@ def statistics_of(norms: Sequence[_BatchNorm]) -> list[Tensor]:
 def retake(
     norms: Sequence[_BatchNorm], views: Sequence[View], embed: Callable[[Inputs], Tensor]
 ) -> None:
-    """Let layers have the mean over batches of the views' statistics, by number of examples.
+    """Recompute running statistics: the mean over batches, weighted by their numbers of examples.
 
-    All else is in eval mode, so no dropout is in them; how many batches a layer has counted stays.
-    Of a single example, which has no variance, none are taken.
+    All other layers must be in eval mode, without dropout. A layer's count of batches stays. With a
+    single example, which has no variance, nothing changes.
 
     Args:
         norms: the layers.
         views: the examples, not augmented.
-        embed: takes inputs through the layers.
+        embed: runs inputs through the layers.
     """
     if not norms or sum(map(len, views)) < 2:
         return
@@ -62,11 +62,11 @@ def retake(
 
 @contextmanager
 def _recording(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Let layers take note of what they see, and afterwards be in the mode that they were in."""
+    """Let layers record the statistics of their inputs while inside; then restore their modes."""
     before = [(n, n.training, n.momentum, n.num_batches_tracked) for n in norms]
     for norm in norms:
         norm.train()
-        norm.num_batches_tracked = None  # else it counts these batches too
+        norm.num_batches_tracked = None  # otherwise these batches would be counted too
     try:
         yield
     finally:

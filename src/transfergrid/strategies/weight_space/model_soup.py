@@ -19,13 +19,13 @@ def greedy(
     score: Callable[[Sequence[T]], float],
     equals: bool = False,
 ) -> list[T]:
-    """Return what a soup is made of: each in turn stays if the mean with it scores higher.
+    """Return the members of a greedy soup: each in turn joins if the mean with it scores higher.
 
     Args:
-        order: the best one first.
-        best: its score alone.
-        score: of the mean of several; higher is better.
-        equals: whether it stays if the mean scores as high, too.
+        order: the candidates, the best one first.
+        best: score of the first one alone.
+        score: returns the score of the mean of some candidates; higher is better.
+        equals: whether a candidate also joins if the mean with it scores the same.
     """
     found = list(order[:1])
     for one in order[1:]:
@@ -36,7 +36,7 @@ def greedy(
 
 
 def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each tensor; what is not of floating point is the first one's."""
+    """Return the mean of each floating-point tensor; all others are those of the first state."""
     first = states[0]
     return {
         name: torch.stack([state[name] for state in states]).mean(0)
@@ -49,25 +49,25 @@ def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 class ModelSoup(Strategy):
     """Full fine-tuning in every trial of a tuned cell, and the mean of their weights.
 
-    All trials begin with the same weights and see the same batches; they differ in what is
-    searched. Greedy: from the best by validation on, those that score alike in their order, a trial
-    joins if the mean scores higher with it, as in the authors' code; with `equals` if it scores no
-    lower, as in their text. Uniform: all of them. Where a mean is of several, BatchNorm's
-    statistics are taken anew over the training inputs, and its count of batches is the best
-    trial's. Without trials (`tuning=none`, or fewer labels than validate) there is nothing to
-    average, and a grid leaves it out.
+    All trials begin with the same weights and see the same batches; they differ in the searched
+    hyperparameters. Greedy: starting from the best trial by validation (ties in trial order), a
+    trial joins if the mean with it scores higher, as in the authors' code, or with `equals` if it
+    scores no lower, as in their text. Uniform: all trials. If the mean is of several trials,
+    BatchNorm's statistics are recomputed over the training inputs, and its count of batches is the
+    best trial's. Without trials (`tuning=none`, or too few labels to validate) there is nothing to
+    average, and a grid leaves this strategy out.
 
     Formula:
         w = (w_i1 + ... + w_im) / m, of the trials i1, ..., im that joined
 
     Try it:
-        Where you tune anyway: the other trials are paid for. Of wide searches take greedy, for a
-        mean with weights that have gone far is nowhere near a minimum; where few labels validate,
-        and most trials score alike, take `equals`, or one trial is all that there is.
+        Where you tune anyway: the other trials are paid for. With wide searches use greedy, as a
+        mean with weights that have moved far is nowhere near a minimum. Where few labels validate,
+        most trials score alike: use `equals`, or the soup is a single trial.
 
     Cost:
-        Every trial, as tuning costs; their weights are held until the end (and in checkpoints), and
-        each of them is looked at once more. Prediction is one network's.
+        Every trial, as tuning costs. Their weights are held until the end (and in checkpoints), and
+        each trial is validated once more. Prediction is one network's.
 
     Source:
         Wortsman et al. 2022, Model Soups: Averaging Weights of Multiple Fine-Tuned Models, arXiv
@@ -75,7 +75,7 @@ class ModelSoup(Strategy):
 
     Args:
         recipe: "greedy" or "uniform".
-        equals: whether a trial joins a greedy soup that scores as high without it.
+        equals: whether a trial also joins a greedy soup if its score stays the same.
         shared: `lr_factor`, which is searched, and `schedule`.
     """
 
@@ -103,7 +103,7 @@ class ModelSoup(Strategy):
         return sorted(member.number for member in taken)
 
     def _become(self, some: Sequence[Member], data: Data) -> None:
-        """Take the mean of trials for its weights."""
+        """Load the mean of these trials' weights."""
         self.load_state_dict(mean_of([member.state for member in some]), strict=False)
         if len(some) > 1 and data.target is not None:
             norms = norms_of(self.backbone, self.backbone.parameters())

@@ -1,4 +1,4 @@
-"""A mean of weights along a run, kept as it goes on."""
+"""A running mean of weights during training."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import Tensor, nn
 class RunningMean(nn.Module):
     """The mean of some tensors after each of a phase's last steps, or their moving average.
 
-    It is a module of buffers, for the strategy's scaffold; the tensors stay the strategy's. Of the
-    weights w_1, ..., w_n noted so far the mean is m_n = m_(n-1) + (w_n - m_(n-1)) / n, and the
-    moving average m_n = d m_(n-1) + (1 - d) w_n, beginning with the first of them (Izmailov et al.
+    The means are buffers of this module, for the strategy's scaffold; the tensors stay the
+    strategy's. With weights w_1, ..., w_n so far, the mean is m_n = m_(n-1) + (w_n - m_(n-1)) / n,
+    and the moving average is m_n = d m_(n-1) + (1 - d) w_n, beginning with w_1 (Izmailov et al.
     2018, algorithm 1; Polyak & Juditsky 1992).
 
     Args:
-        tensors: returns those of floating point whose values move, in one order: parameters,
-            running statistics. They are asked for each time, for a buffer that goes to another
-            device is another tensor.
-        begin: share of the steps after which it begins; 1: the last step alone.
+        tensors: returns the floating-point tensors to average, always in the same order:
+            parameters, running statistics. It is called each time, as a buffer that moves to
+            another device becomes another tensor.
+        begin: share of the steps after which the mean begins; 1: the last step alone.
         decay: d, for the moving average; None: the mean.
     """
 
     noted: Tensor
-    """() int64, how many steps are in it."""
+    """() int64, the number of steps in the mean."""
 
     def __init__(
         self,
@@ -41,22 +41,22 @@ class RunningMean(nn.Module):
             self.register_buffer(f"mean{number}", tensor.detach().clone())
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Return each mean with the tensor that it is of."""
+        """Return pairs of each mean and its tensor."""
         own = self._tensors()
         return [(self.get_buffer(f"mean{number}"), part) for number, part in enumerate(own)]
 
     @property
     def is_empty(self) -> bool:
-        """Whether no step is in it yet."""
+        """Whether the mean has no step yet."""
         return not int(self.noted)
 
     @torch.no_grad()
     def note(self, step: int, steps: int) -> None:
-        """Take note of the tensors after a step, if the mean has begun.
+        """Add the tensors after a step to the mean, if it has begun.
 
         Args:
-            step: how many steps of the phase are done, from 1.
-            steps: how many it has.
+            step: number of steps of the phase that are done, from 1.
+            steps: number of steps of the phase.
         """
         if step < self.begin * steps:
             return
@@ -71,7 +71,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def put(self) -> bool:
-        """Give the tensors their means, if there are any; return whether that changed one."""
+        """Overwrite the tensors with their means, if any; return whether a tensor changed."""
         if self.is_empty:
             return False
         moves = any(not torch.equal(mean, own) for mean, own in self._pairs())
@@ -81,7 +81,7 @@ class RunningMean(nn.Module):
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the tensors be their means inside, and afterwards what they were, bit for bit."""
+        """Swap the means in while inside; afterwards restore the tensors, bit for bit."""
         if self.is_empty:
             yield
             return

@@ -1,4 +1,4 @@
-"""Fine-tune at a steady rate and predict with the mean of the weights along the way."""
+"""Fine-tune at a constant rate and predict with the mean of the weights of the last steps."""
 
 from typing import Any
 
@@ -24,30 +24,31 @@ from transfergrid.strategies.weight_space.running_mean import RunningMean
 class WeightAveraging(Strategy):
     """The mean of the weights after each of the last steps, instead of the last ones.
 
-    BatchNorm's statistics are taken anew, over the training inputs as they are, once the mean is in
-    place; its count of batches stays the run's. A validation part is asked what the mean so far
-    says, as soon as there is one, and chooses up to which step it goes. `begin: 1` is plain
-    fine-tuning at this schedule, bit for bit.
+    Once the mean is in place, BatchNorm's statistics are recomputed over the training inputs, not
+    augmented; its count of batches stays the run's. As soon as there is a mean, validation scores
+    the mean so far, and chooses the step up to which it goes. `begin: 1` is plain fine-tuning with
+    this schedule, bit for bit.
 
     Formula:
         w = (w_b + ... + w_T) / (T - b + 1), b = begin T; or m <- d m + (1 - d) w after each step.
 
     Try it:
-        Where runs of several seeds differ, and labels are few: a mean lies flatter and varies less.
-        A rate that falls to nothing leaves nothing to average, so the schedule is constant here.
+        Where runs differ between seeds, and labels are few: a mean lies in a flatter minimum and
+        varies less. If the rate fell to zero there would be nothing to average, so the schedule is
+        constant here.
 
     Cost:
-        One copy of the weights more and one addition a step; a pass over the training inputs where
-        there is BatchNorm. Prediction costs what it does: it is no ensemble.
+        One more copy of the weights and one addition a step; a pass over the training inputs if
+        there is BatchNorm. Nothing more at prediction: it is no ensemble.
 
     Source:
         Izmailov et al. 2018, Averaging Weights Leads to Wider Optima, arXiv 1803.05407, algorithm
         1; the moving average: Polyak & Juditsky 1992, as Tarvainen & Valpola 2017 use it.
 
     Args:
-        begin: share of the steps after which weights are averaged, to the last step.
-        decay: d of a moving average, .99 to .9999, which suits `begin: 0`; null: the mean.
-        schedule: of the rate.
+        begin: share of the steps after which averaging begins; it goes on to the last step.
+        decay: d of a moving average, usually .99 to .9999 with `begin: 0`; null: the plain mean.
+        schedule: schedule of the rate.
         shared: `lr_factor`.
     """
 
@@ -93,12 +94,12 @@ class WeightAveraging(Strategy):
         return [train, Phase("average", before=self.put)]
 
     def predict_by_mean(self, inputs: Inputs) -> Tensor:
-        """Return what the mean of the weights so far says, (batch, outputs)."""
+        """Return the predictions of the mean of the weights so far, (batch, outputs)."""
         with self.mean.in_place():
             return self.predict(inputs)
 
     def put(self, data: Data) -> None:
-        """Put the mean in the place of the weights, with statistics of its own."""
+        """Replace the weights by their mean, and recompute BatchNorm's statistics."""
         if self.mean.put() and data.target is not None:
             norms = norms_of(self.backbone, self.backbone.parameters())
             retake(norms, [data.target], self.backbone.embed)

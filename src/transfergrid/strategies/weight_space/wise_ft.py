@@ -1,4 +1,4 @@
-"""Fine-tune from the probe, then go back a part of the way."""
+"""Fine-tune from the probe, then interpolate back towards it."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ from transfergrid.strategies import (
 from transfergrid.strategies.closed_form.logistic_probe import fit_head
 
 PATH = tuple(step / 10 for step in range(11))
-"""Weights of the fine-tuned end that are looked at."""
+"""The values of alpha, the weight of the fine-tuned end, to choose from."""
 HALF = 0.5
-"""The weight where nothing validates (Wortsman et al. 2022, section 1)."""
+"""The default of alpha without a validation part (Wortsman et al. 2022, section 1)."""
 
 
 def interpolated(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     """Return (1 - alpha) start + alpha end, bit for bit the ends at 0 and 1.
 
-    What is not of floating point, such as BatchNorm's count of batches, is the end's.
+    For tensors that are not floating-point, such as BatchNorm's count of batches, it is the end.
     """
     return torch.lerp(start, end, alpha) if start.is_floating_point() else end
 
@@ -37,29 +37,29 @@ def interpolated(start: Tensor, end: Tensor, alpha: float) -> Tensor:
 class WiseFT(Strategy):
     """Weights between the source with a probe for its head and the same after fine-tuning.
 
-    The source has no head for the target, so the start of the path is the logistic probe of its
-    features, at its optimum, and fine-tuning starts there. A validation part chooses alpha from 0,
-    .1, ..., 1, of equals the one nearest .5; where nothing validates it is .5. The record keeps
-    validation score and training loss of each point (`chosen.paths`). BatchNorm's running
-    statistics lie on the line like all else, and its count of batches is the run's.
+    The source has no head for the target, so the path starts at the logistic probe of its features,
+    at its optimum, and fine-tuning starts there too. Validation chooses alpha from 0, .1, ..., 1,
+    of ties the one nearest .5; without a validation part alpha is .5. The record keeps validation
+    score and training loss at each point (`chosen.paths`). BatchNorm's running statistics are
+    interpolated like all weights; its count of batches is the run's.
 
     Formula:
         w = (1 - alpha) w_0 + alpha w_1, for every weight and running statistic
 
     Try it:
-        Where test inputs are of other kinds than the training ones, or the probe and fine-tuning
-        are about as good: the middle of the path is often better than both its ends.
+        Where test inputs differ from the training ones, or the probe and fine-tuning are about as
+        good: the middle of the path is often better than both ends.
 
     Cost:
-        Fine-tuning, one probe before it and a look at the validation part for each of 11 points;
-        two copies of the weights more while it trains. The same at prediction.
+        Fine-tuning, one probe before it and a pass over the validation part for each of 11 points;
+        two more copies of the weights in training. Nothing more at prediction.
 
     Source:
         Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv 2109.01903, section 3.
 
     Args:
-        alpha: weight of the fine-tuned end; null lets the validation part choose.
-        c: inverse strength of the probe's penalty, as of `logistic_probe`.
+        alpha: weight of the fine-tuned end; null: validation chooses.
+        c: inverse strength of the probe's penalty, as in `logistic_probe`.
         shared: `lr_factor` of the fine-tuning, and `schedule`.
     """
 
@@ -90,12 +90,12 @@ class WiseFT(Strategy):
         ]
 
     def begin(self, data: Data) -> None:
-        """Solve for the probe, and keep the start of the path."""
+        """Fit the probe, and store the start of the path."""
         fit_head(self, data, self.c)
         self._keep("start")
 
     def end(self, data: Data) -> None:
-        """Keep the end of the path."""
+        """Store the end of the path."""
         self._keep("end")
 
     def _keep(self, which: str) -> None:
@@ -105,7 +105,7 @@ class WiseFT(Strategy):
         return nn.ModuleList([self.backbone, self.head])
 
     def put(self, alpha: float) -> None:
-        """Go to a point of the path."""
+        """Set the weights to a point of the path."""
         start, end = (self.scaffold[which].state_dict() for which in ("start", "end"))
         for name, own in self._now().state_dict().items():
             own.copy_(interpolated(start[name], end[name], alpha))

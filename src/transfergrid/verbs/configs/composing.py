@@ -1,7 +1,7 @@
-"""Hydra configs as options: each choice of a group is composed once, cells are assembled from them.
+"""Hydra configs as options: each option of a group is composed once; cells are built from them.
 
-Composing every cell would take 0.1 s each. A group file refers to nothing outside itself, so a
-cell is exactly the sum of its fragments (a test holds the two against each other).
+Composing every cell would take 0.1 s each. A group's file refers to nothing outside itself, so a
+cell is exactly the sum of its fragments (a test compares the two).
 """
 
 from __future__ import annotations
@@ -37,41 +37,42 @@ from transfergrid.verbs.configs.several_sources import (
 )
 
 _ABSENT_PART = re.compile(r"Could not override '([^']*@[^']*)'")
-"""What Hydra says of `group@package=...` where the option has nothing there by default."""
+"""Hydra's error message for `group@package=...` if the option has no default there."""
 _INTERPOLATION = re.compile(r"\$\{(?:(oc\.env:)|(\.*))")
-"""The beginning of a value that stands elsewhere: dots where it is looked for beside this one."""
+"""The start of an interpolation: dots where the value is looked up relative to this node."""
 
 
 class Composer:
     """Composes the options of the config groups.
 
     Args:
-        loader: Hydra's.
-        config_name: of the primary config.
-        settings: overrides that hold for everything, the study among them.
+        loader: Hydra's config loader.
+        config_name: name of the primary config.
+        settings: overrides that apply to everything, including the study.
     """
 
     def __init__(self, loader: ConfigLoader, config_name: str, settings: Sequence[str]) -> None:
         self.loader, self.config_name, self.settings = loader, config_name, list(settings)
         self._wholes: dict[tuple[str, ...], DictConfig] = {}
         self._fragments: dict[tuple[str, ...], DictConfig] = {}
-        """Of `_wholes` what the choice is about, and all else where that refers to it."""
+        """Of each config in `_wholes`, the chosen group only; everything if the group refers to the
+        rest."""
         self._options: dict[tuple[str, str, tuple[str, ...]], Option] = {}
 
     def names(self, group: str) -> list[str]:
-        """Return the options that a group has."""
+        """Return the names of a group's options."""
         return self.loader.get_group_options(
             group, config_name=self.config_name, overrides=self.settings
         )
 
     def compose_together(self, names: Mapping[str, Iterable[str]]) -> None:
-        """Compose options at once, each in a place of its own, for a composition takes 0.1 s.
+        """Compose several options in one composition, each in its own package, as each takes 0.1 s.
 
-        Nothing is kept where one of them is wrong, or where something else adds to a group, as a
-        study may: they are composed one by one then, as they are asked for.
+        Nothing is cached if an option is wrong, or if something else adds to a group, as a study
+        may. The options are then composed one by one on demand.
 
         Args:
-            names: of the options, by group.
+            names: names of the options, by group.
         """
         pairs = dict.fromkeys((group, name) for group in names for name in names[group])
         new = [(g, n) for g, n in pairs if n and (f"{g}={n}",) not in self._fragments]
@@ -92,10 +93,10 @@ class Composer:
                 made[group] = node
 
     def options(self, group: str, axis: Axis) -> list[Option]:
-        """Return the options that were asked of a group, under names that tell them apart.
+        """Return the requested options of a group, under distinct names.
 
         Raises:
-            BadInputError: an unknown option or key, or a value is missing.
+            BadInputError: an option or key is unknown, or a value is missing.
         """
         made = [(choice, alone(group, choice)) for choice in axis.choices()]
         choices = list(dict.fromkeys(choice for _, each in made for choice in each))
@@ -103,7 +104,7 @@ class Composer:
         for key, values in axis.inside.items():
             check_point(key, values, options)
         for option in options:
-            check_config(option.config)  # before torch is there, for what can be told without it
+            check_config(option.config)  # all that can be checked without torch
         named = dict(zip(choices, told_apart(options, choices), strict=True))
         return [
             one_source([named[own] for own in each], listed_domains(choice))
@@ -111,7 +112,7 @@ class Composer:
         ]
 
     def option(self, group: str, name: str, overrides: tuple[str, ...] = ()) -> Option:
-        """Return one option with these overrides inside it."""
+        """Return one option with these overrides applied."""
         key = (group, name, overrides)
         if key not in self._options:
             self._options[key] = self._make(group, name, overrides)
@@ -122,7 +123,7 @@ class Composer:
         parts = [o for o in placed if "@" in o.partition("=")[0]]
         inside = [o for o in placed if o not in parts]
         choice = (f"{group}={name}", *parts)
-        typed_there = any("${" in override for override in inside)  # whatever they refer to
+        typed_there = any("${" in override for override in inside)  # they may refer to anything
         made = self._composed(choice) if typed_there else self._fragment(group, choice)
         whole = copy.deepcopy(made)
         for override in parse([f"++{override}" for override in inside]):
@@ -132,20 +133,20 @@ class Composer:
         for override in parse([f"++{override}" for override in inside]):
             trust.vouch(override.value())
             value = described(override.value())
-            other = isinstance(value, dict) and "_target_" in value  # not more of the same part
+            other = isinstance(value, dict) and "_target_" in value  # another part replaces it
             OmegaConf.update(whole, override.key_or_group, value, merge=not other, force_add=True)
         _drop_unused(whole[group])
         config = _resolved(whole, group, choice[0])
-        trust.vouch(config)  # typed, or in a file of the user's own
+        trust.vouch(config)  # typed by the user, or in a file of theirs
         typed = frozenset(o.partition("=")[0].partition(".")[2] for o in inside)
         usual = self._usual(whole, name, config) if group == "strategy" else {}
         return Option(display_name(name, config, overrides), finished(config), typed, usual)
 
     def _usual(self, whole: DictConfig, name: str, config: Config) -> Config:
-        """Return the defaults that this grid has of a strategy, by key.
+        """Return this grid's defaults for a strategy, by key.
 
         Raises:
-            BadInputError: they are of no strategy, or of what it does not have.
+            BadInputError: they name no strategy, or a key that the strategy does not have.
         """
         key = DEFAULTS
         told: Any = _plain(OmegaConf.masked_copy(whole, key))[key] or {}
@@ -164,11 +165,11 @@ class Composer:
         return dict(told.get(name, {}))
 
     def _placed(self, group: str, name: str, overrides: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the overrides at the place where the option has their keys.
+        """Return the overrides, moved to where the option has their keys.
 
-        One that `about.wraps` another part, as a placebo does its source, takes what is said to
-        both alike: a key that it has not itself is the inner part's, and so is `seed=block`, which
-        is said of a training.
+        An option that `about.wraps` another part, as a placebo wraps its source, accepts overrides
+        for both alike: a key that it does not have itself belongs to the inner part, and so does
+        `seed=block`, which is about training.
         """
         if not overrides:
             return overrides
@@ -181,7 +182,7 @@ class Composer:
         return tuple(place.sub(rf"\g<1>{inner}.", override) for override in overrides)
 
     def _fragment(self, group: str, choice: tuple[str, ...]) -> DictConfig:
-        """Return what this choice composes of a group, and all else where that may refer to it."""
+        """Return the composed group of a choice, or the whole config if it may refer to it."""
         if choice not in self._fragments:
             whole = self._composed(choice)
             keys = list(map(str, whole)) if _refers_out(_plain(whole[group])) else [group, DEFAULTS]
@@ -189,7 +190,7 @@ class Composer:
         return self._fragments[choice]
 
     def _composed(self, choice: tuple[str, ...]) -> DictConfig:
-        """Return the whole config under this choice, unresolved and without Hydra's own part."""
+        """Return the whole config of this choice, unresolved and without Hydra's own node."""
         if choice not in self._wholes:
             try:
                 whole = self._load(choice)
@@ -226,11 +227,11 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 
 def _refers_out(node: Any, depth: int = 0) -> bool:
-    """Return whether an unresolved fragment names a value outside itself.
+    """Return whether an unresolved fragment interpolates a value from outside itself.
 
     Args:
         node: the fragment, or a part of it.
-        depth: how many steps below the fragment it lies; so many dots and one more lead out of it.
+        depth: how many levels below the fragment it lies; one dot more than that leads outside.
     """
     if isinstance(node, dict):
         return any(_refers_out(inner, depth + 1) for inner in node.values())
@@ -242,7 +243,7 @@ def _refers_out(node: Any, depth: int = 0) -> bool:
 
 
 def _drop_unused(node: DictConfig) -> None:
-    """Ask for no shortcut whose place was taken: a part of the user's own has no `model`."""
+    """Set a missing shortcut to None if nothing uses it: a user's own part has no `model`."""
     shortcuts = (node.get("about") or {}).get("shortcuts", ())
     if missing := [key for key in shortcuts if OmegaConf.is_missing(node, key)]:
         written = OmegaConf.to_yaml(node)
@@ -268,10 +269,10 @@ def _resolved(whole: DictConfig, group: str, choice: str) -> Config:
 
 
 def check_point(key: str, values: Sequence[str], options: Sequence[Option]) -> None:
-    """Raise if `0,5` is typed for a number that need not be whole: 0.5, or 0 and 5?
+    """Raise if `0,5` is typed for a number that may be a fraction: 0.5, or 0 and 5?
 
     Raises:
-        BadInputError: so it is; the message gives both ways out.
+        BadInputError: it is; the message shows both ways to write it.
     """
     if len(values) != 2 or values[0] != "0" or not values[1].isdecimal() or "@" in key:
         return
@@ -290,7 +291,7 @@ def check_point(key: str, values: Sequence[str], options: Sequence[Option]) -> N
 
 
 def described(value: Any) -> Any:
-    """Return a part as typed, with what its class says about itself: versions, paths, contents."""
+    """Return a typed part with its class's `about` added: versions, paths, contents."""
     if not isinstance(value, dict):
         return value
     node = {key: described(inner) for key, inner in value.items()}
@@ -301,7 +302,7 @@ def described(value: Any) -> Any:
 
 
 def finished(config: Any) -> Any:
-    """Return a resolved fragment as constructor arguments: no shortcuts, absolute paths."""
+    """Return a resolved fragment as constructor arguments: no shortcuts, absolute paths only."""
     if isinstance(config, list):
         return [finished(item) for item in config]
     if not isinstance(config, dict):

@@ -1,6 +1,6 @@
-"""The keys of a config as the command line knows them, and what stands before them: the verb.
+"""The config keys that the command line knows, and how a verb is found before them.
 
-Hydra is not imported here, for verbs that read results never ask it.
+Hydra is not imported here, because verbs that read results do not need it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from transfergrid.records.errors import BadInputError
 
 GROUPS = ("source", "strategy", "target", "training", "tuning")
 DEFAULTS = "strategy_defaults"
-"""The setting that says what a grid's strategies have where nothing is typed."""
+"""The setting with a grid's defaults for strategies, used where nothing is typed."""
 SETTINGS = (
     *("trainer", "tracking", "study", "results", "keep", "rerun"),
     *("references", "baselines", DEFAULTS, "verdict", "debug", "allow", "hydra"),
@@ -22,11 +22,11 @@ TAKE_A_VALUE = (
     *("--cfg", "-c", "--info", "-i", "--package", "-p", "--experimental-rerun"),
     *("--allow", "--results"),
 )
-"""Options behind which a word may stand that is their value."""
+"""Options whose value may be the next word."""
 
 
 def verb_first(words: Sequence[str]) -> list[str]:
-    """Return the words with the verb in front, if one stands behind options alone."""
+    """Return the words with the verb first, if only options stand before it."""
     is_value = False
     for place, word in enumerate(words):
         if word.startswith("-"):
@@ -41,12 +41,12 @@ def verb_first(words: Sequence[str]) -> list[str]:
 
 
 def is_verb(words: Sequence[str]) -> bool:
-    """Is the first word neither an override nor an option?"""
+    """Return whether the first word is neither an override nor an option."""
     return bool(words) and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]
 
 
 def check_no_key(word: str, verbs: Sequence[str]) -> None:
-    """Raise `BadInputError` if what stands where a verb belongs is a key."""
+    """Raise `BadInputError` if the word in the verb's place is a key."""
     if word in KEYS:
         meant = f"; the verb is {word}s" if f"{word}s" in verbs else ""
         raise BadInputError(f"{word}: write {word}=VALUE, without spaces{meant}")

@@ -1,4 +1,4 @@
-"""Hydra's config loader for a verb that takes a grid's words, without Hydra's sweep."""
+"""Hydra's config loader for verbs that take the words of a grid, without Hydra's sweep."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def loading(
     words: Sequence[str], config_dir: str | None = None
 ) -> Iterator[tuple[list[str], ConfigLoader]]:
-    """Give the words less those of the user's own configs, and what loads all of them.
+    """Yield the words without those naming the user's config folders, and the config loader.
 
     Raises:
-        BadInputError: an override cannot be read, or means nothing here.
+        BadInputError: an override cannot be parsed, or makes no sense here.
     """
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

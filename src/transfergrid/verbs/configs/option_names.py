@@ -1,4 +1,4 @@
-"""What tables call the options of a group: their names, with what makes each another one."""
+"""The display names of a group's options: the name, with what distinguishes each variant."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from transfergrid.records.factory import Config
 from transfergrid.runs.planning.plan import Option
 
 Choice = tuple[str, tuple[str, ...]]
-"""An option's name and the overrides inside it, as typed."""
+"""An option's name and its overrides, as typed."""
 _SHOWN = re.compile(r"""^(["']?)(\w+)\(([^()]*)\)\1$""")
-"""A name with overrides inside it, as tables show it."""
+"""A name with overrides in brackets, as tables show it."""
 _MOST_PARTS = 6
-"""So many parts of a path at most, less one, tell it from another that ends alike."""
+"""One more than the largest number of path components that distinguish paths with the same
+ending."""
 
 
 def as_typed(group: str, name: str, overrides: tuple[str, ...] = ()) -> Choice:
-    """Return a choice whose name may hold overrides as tables show them, with these in their place.
+    """Return a choice from a name that may contain overrides in brackets, as tables show it.
 
-    `source='glyph_digits(label_noise=0.1)'` is `glyph_digits` with `source.label_noise=0.1`: one
-    option of an axis may be another one's variant.
+    `source='glyph_digits(label_noise=0.1)'` is `glyph_digits` with `source.label_noise=0.1`: so an
+    axis may contain variants of one option.
 
     Args:
-        group: of the option.
-        name: as typed, quoted or not.
-        overrides: that hold for every option of the axis; they win.
+        group: the option's group.
+        name: the name as typed, quoted or not.
+        overrides: overrides that apply to every option of the axis; they take precedence.
     """
     shown = _SHOWN.match(name)
     if shown is None:
@@ -40,15 +41,15 @@ def as_typed(group: str, name: str, overrides: tuple[str, ...] = ()) -> Choice:
 
 
 def display_name(name: str, config: Config, overrides: Sequence[str], parts: int = 1) -> str:
-    """Return what tables call an option: its name, with the overrides that make it another one.
+    """Return an option's display name: its name, with the overrides that make it a variant.
 
-    `about.named_by` names a key, or several to choose from, whose value says more than the option.
+    `about.named_by` is a key, or several candidates, whose value says more than the option's name.
 
     Args:
-        name: of the option.
-        config: of it, resolved: what an interpolation came to is shown.
-        overrides: as typed.
-        parts: how many of a path's last parts are shown.
+        name: the option's name.
+        config: its resolved config: resolved interpolations are shown.
+        overrides: the overrides as typed.
+        parts: how many trailing components of a path are shown.
     """
     about = config.get("about") or {}
     keys = about.get("named_by") or ()
@@ -69,7 +70,7 @@ def display_name(name: str, config: Config, overrides: Sequence[str], parts: int
 
 
 def _brief(override: str, config: Config, parts: int) -> str:
-    """Return `key=value` with nothing but the last parts of a path, or the name of a class."""
+    """Return `key=value` with the last components of a path only, or the name of a class."""
     key, _, value = override.partition("=")
     if "${" in value:
         value = _came_to(config, key.split("."), value)
@@ -84,14 +85,14 @@ def _ending(path: str, parts: int) -> str:
 
 
 def _came_to(config: Any, path: Sequence[str], typed: str) -> str:
-    """Return the value that stands at a path now, or what was typed where none is kept."""
+    """Return the resolved value at a path, or the typed one if there is none."""
     for key in path:
         config = config.get(key) if isinstance(config, dict) else None
     return typed if config is None else str(config)
 
 
 def told_apart(options: Sequence[Option], choices: Sequence[Choice]) -> list[Option]:
-    """Return options under names that show as much of their paths as tells them apart."""
+    """Return the options with names that show enough of their paths to be distinct."""
     told = list(options)
     for parts in range(2, _MOST_PARTS):
         called = Counter(option.name for option in told)

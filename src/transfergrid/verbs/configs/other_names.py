@@ -1,6 +1,6 @@
-"""Other usual names of options, read from their files: `swa` is `weight_averaging`.
+"""Aliases of options, read from their files: `swa` is `weight_averaging`.
 
-A name may mean an option with a key: `dora` is `lora with strategy.dora=true`.
+An alias may stand for an option with a key: `dora` is `lora with strategy.dora=true`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import yaml
 from transfergrid.records.shipped import conf_dir
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""In C where PyYAML was built so; ten times as fast."""
+"""PyYAML's C loader if available; ten times as fast."""
 ON_DISK = "file://"
-"""What Hydra writes before a folder's path."""
+"""The prefix of folder paths in Hydra."""
 
 
 def other_names(group: str, places: Iterable[str] = ()) -> dict[str, str]:
-    """Return other names of a group's options, each with the option's own name.
+    """Return the aliases of a group's options, each with the option's own name.
 
-    They are those of `about.also_called`, and of `about.variants`, which say what is typed too.
+    They come from `about.also_called`, and from `about.variants`, which contain the words to type
+    too.
 
     Args:
-        group: such as `strategy`.
-        places: of Hydra's search path, beside the shipped configs; what is on no disk is left out.
+        group: a group, such as `strategy`.
+        places: entries of Hydra's search path, in addition to the shipped configs; entries that are
+            not on disk are ignored.
     """
     own = (place.removeprefix(ON_DISK) for place in places if place.startswith(ON_DISK))
     found: dict[str, str] = {}
@@ -37,7 +39,7 @@ def other_names(group: str, places: Iterable[str] = ()) -> dict[str, str]:
 
 
 def _names(path: Path) -> dict[str, str]:
-    """Return the names in one file; of one that cannot be read, none: others tell of that."""
+    """Return the aliases in one file; none if it cannot be read, which is reported elsewhere."""
     about = _about(path)
     also, variants = about.get("also_called"), about.get("variants")
     found = dict.fromkeys(map(str, also), path.stem) if isinstance(also, list) else {}

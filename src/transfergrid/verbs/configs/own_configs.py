@@ -1,7 +1,7 @@
-"""Folders with a user's own configs: his files win over shipped ones of the same name.
+"""Folders with a user's own configs: their files win over shipped ones of the same name.
 
-Hydra puts a `--config-dir` and a `hydra.searchpath` behind the program's own folder, so that a file
-of a shipped name in them is never read. Here they are put in front: a plugin asks for `folders`.
+Hydra appends `--config-dir` and `hydra.searchpath` after the program's own folder, so a file with a
+shipped name would never be read. Here they are put first: a search path plugin asks for `folders`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _in_use: list[Path] = []
 
 
 def folders() -> list[Path]:
-    """Return the user's folders for what Hydra composes next, the one that wins first."""
+    """Return the user's folders for the next composition, the one with precedence first."""
     return list(_in_use)
 
 
 def use(words: Sequence[str]) -> list[str]:
-    """Take the user's folders into use, no others; return the words that do not name one.
+    """Set the user's folders, replacing earlier ones, and return the words that do not name any.
 
     Raises:
-        BadInputError: a folder is not there, or holds files that would not be read.
+        BadInputError: a folder does not exist, or contains files that would not be read.
     """
     rest, found = _sorted_out(words)
     for folder in found:
@@ -44,7 +44,7 @@ def use(words: Sequence[str]) -> list[str]:
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Return the other words, and the folders on this disk; packages are left to Hydra."""
+    """Return the other words, and the folders on disk; packages are left to Hydra."""
     rest: list[str] = []
     named: list[str] = []
     left = iter(words)
@@ -66,7 +66,7 @@ def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[Path]]:
 
 
 def _listed(word: str) -> list[str] | None:
-    """Return the places of a search path; None if Hydra is to say what is wrong with it."""
+    """Return the entries of a search path; None if invalid, which Hydra reports."""
     try:
         value = OverridesParser.create().parse_override(word).value()
     except HydraException:
@@ -76,10 +76,10 @@ def _listed(word: str) -> list[str] | None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise unless a folder holds configs where they are looked for.
+    """Raise unless a folder has its configs where they are looked for.
 
     Raises:
-        BadInputError: it is not there, or some of its files would never be read.
+        BadInputError: it does not exist, or some of its files would never be read.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "there is no such folder"
@@ -102,7 +102,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_lies_here(folder: Path) -> None:
-    """Raise `BadInputError` if all groups of configs lie one folder deeper than it was said."""
+    """Raise `BadInputError` if all config groups lie one folder deeper than the given folder."""
     if any((folder / name).is_dir() for name in FOLDERS):
         return
     for name in FOLDERS:
@@ -114,14 +114,14 @@ def _check_lies_here(folder: Path) -> None:
 
 
 def _check_holds_keys(file: Path) -> None:
-    """Raise `BadInputError` unless a file holds keys; broken YAML is left to Hydra."""
+    """Raise `BadInputError` unless a file contains a mapping; broken YAML is left to Hydra."""
     try:
         node = yaml.compose(file.read_bytes(), Loader=yaml.SafeLoader)
         loops = _holds_itself(node, {})
     except RecursionError:
         raise BadInputError(f"{file} is nested too deep") from None
     except yaml.YAMLError:
-        return  # of which Hydra tells the place
+        return  # Hydra reports its place
     if loops:
         raise BadInputError(f"{file} is broken YAML: an anchor holds itself")
     if node is not None and not isinstance(node, yaml.MappingNode):
@@ -129,11 +129,11 @@ def _check_holds_keys(file: Path) -> None:
 
 
 def _holds_itself(node: yaml.Node | None, met: dict[int, bool]) -> bool:
-    """Tell whether a node lies below itself.
+    """Return whether a node contains itself.
 
     Args:
-        node: where to look.
-        met: whether the search is still inside a node, by the identity of each that was met.
+        node: the node to search.
+        met: by id of each visited node, whether the search is still inside it.
     """
     if not isinstance(node, yaml.CollectionNode):
         return False
@@ -147,6 +147,6 @@ def _holds_itself(node: yaml.Node | None, met: dict[int, bool]) -> bool:
 
 
 def standing_in(shipped: Path) -> list[Path]:
-    """Return the user's files that are read instead of shipped ones."""
+    """Return the user's files that replace shipped ones."""
     files = [(file, folder) for folder in _in_use for file in sorted(folder.glob("**/*.yaml"))]
     return [file for file, folder in files if (shipped / file.relative_to(folder)).is_file()]

@@ -1,8 +1,8 @@
-"""What the constructors of shipped parts would refuse, told before any of them is imported.
+"""Checks of arguments that shipped constructors would refuse, before any of them is imported.
 
-A strategy is built where torch is, some twenty seconds after a command was typed. But what its
-arguments may be stands in the annotations of its source file: these are read (see `shipped`) and
-held against the values that were typed. A test holds this against what the constructors refuse.
+A strategy is built only after torch was imported, some twenty seconds after the command. But the
+valid arguments are in the annotations of its source file: these are read (see `shipped`) and
+compared with the typed values. A test compares this with what the constructors refuse.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from transfergrid.records.shipped import group_of, parameters
 
 
 def check_config(config: Any) -> None:
-    """Raise what building a config would, as far as annotations tell.
+    """Raise what building a config would raise, as far as annotations tell.
 
     Raises:
-        BadInputError: a value is of another type than a shipped part takes, or out of its range.
+        BadInputError: a value has the wrong type for a shipped part, or is out of range.
     """
     if isinstance(config, Mapping):
         for key, value in config.items():

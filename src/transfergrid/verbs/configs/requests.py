@@ -1,4 +1,4 @@
-"""What was asked on a command line and by a study, sorted into the axes of a grid."""
+"""Requests: the words of the command line and of a study, sorted into the axes of a grid."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from transfergrid.verbs.configs.several_sources import alone, expanded, takes_li
 
 @dataclass
 class Axis:
-    """What was asked of one group: its options, and the values of keys inside it."""
+    """The request for one group: its options, and the values of keys inside it."""
 
     names: list[str]
     inside: dict[str, list[str]] = field(default_factory=dict)
-    """Override key, such as `source.model` or `target@source.domain`, to its values as typed."""
+    """Override keys, such as `source.model` or `target@source.domain`, with their values as
+    typed."""
 
     def choices(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every (option, overrides) of this axis."""
@@ -34,7 +35,7 @@ class Axis:
 
 @dataclass
 class Request:
-    """A parsed command line: group axes, the two plain axes, and what belongs to no axis."""
+    """A parsed command line: axes of groups, the axes of labels and seeds, and other settings."""
 
     axes: dict[str, Axis]
     labels: list[str]
@@ -43,7 +44,7 @@ class Request:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """The options that were asked for, by group, whatever is set inside them."""
+        """The requested options by group, without the overrides inside them."""
         return {
             group: [name for told in axis.names for name, _ in alone(group, (told, ()))]
             for group, axis in self.axes.items()
@@ -56,16 +57,17 @@ def read_request(
     defaults: Mapping[str, str],
     loader: ConfigLoader | None = None,
 ) -> Request:
-    """Sort overrides into axes; the command line wins over a study's `params` key by key.
+    """Return overrides sorted into axes; the command line wins over a study's `params` per key.
 
     Args:
-        arguments: overrides as typed.
-        params: `hydra.sweeper.params`, key to comma-separated values or a sweep expression.
-        defaults: the option of each group, and `labels` and `seed`, where nothing was asked.
-        loader: Hydra's, for `glob(...)` over the options of a group.
+        arguments: the overrides as typed.
+        params: `hydra.sweeper.params`: by key, comma-separated values or a sweep expression.
+        defaults: the default option of each group, and the default `labels` and `seed`.
+        loader: Hydra's config loader, for `glob(...)` over the options of a group.
 
     Raises:
-        BadInputError: an override cannot be read, sweeps what is no axis, or asks for nothing.
+        BadInputError: an override cannot be parsed, sweeps over something that is not an axis, or
+            has no value.
     """
     asked: dict[str, list[str]] = {}
     settings: list[str] = []
@@ -92,7 +94,7 @@ def read_request(
 
 
 def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Parse overrides by Hydra's grammar."""
+    """Return the overrides parsed with Hydra's grammar."""
     try:
         parsed: list[Override] = OverridesParser.create(loader).parse_overrides(list(lines))
     except HydraException as error:
@@ -101,7 +103,7 @@ def parse(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Over
 
 
 def override_key(override: Override) -> str:
-    """Return the key without `+`; groups inside a package are `group@package`."""
+    """Return the key without `+`; a group inside a package is `group@package`."""
     key = override.key_or_group
     return f"{key}@{override.package}" if override.package else key
 
@@ -114,7 +116,7 @@ def group_of(override: Override) -> str | None:
 
 
 def values_of(override: Override) -> list[str]:
-    """Return an override's values as they would be typed one by one."""
+    """Return an override's values, each as it would be typed alone."""
     if not override.is_sweep_override():
         return [override.get_value_element_as_str()]
     if override.is_interval_sweep():
@@ -123,9 +125,9 @@ def values_of(override: Override) -> list[str]:
 
 
 def _one_each(override: Override) -> list[str]:
-    """Return an override's values, of which a place for one part, budget or seed takes no list.
+    """Return an override's values; refuse a list where one part, budget or seed is expected.
 
-    A list of sources, or of a source's domains, is one source.
+    Exception: a list of sources, or of a source's domains, is one source.
     """
     key, values = override_key(override), values_of(override)
     if "@" in key or key in (*GROUPS, "labels", "seed"):

@@ -1,10 +1,10 @@
-"""Which of the typed words a search goes over, and which are what each of its trials is judged on.
+"""The typed words that define a search space, and those that each trial is judged on.
 
     strategy=l2_sp,coral                     one of several values
     strategy.lr_factor='interval(0.1, 10)'   numbers; `tag(log, interval(...))` evenly by logarithm
     training.steps='int(interval(50, 200))'  whole numbers; `range(50, 201, 50)` with steps
 
-Several seeds, label budgets and targets are not searched: a trial is run on all of them.
+Several seeds, label budgets and targets are not searched: every trial is run on all of them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ JUDGED_ON = ("labels", "seed", "target")
 
 @dataclass(frozen=True)
 class Words:
-    """What was typed, and what a study's `params` say, apart from what is searched.
+    """The typed words and a study's `params`, separated from what is searched.
 
     Attributes:
-        space: by key, what may be asked for.
-        fixed: words that are the same for all trials.
-        params: of the study, those that are the same for all trials.
+        space: by key, the values that may be tried.
+        fixed: the words that are the same for all trials.
+        params: the study's params that are the same for all trials.
     """
 
     space: dict[str, Dimension]
@@ -46,10 +46,10 @@ class Words:
 def split(
     arguments: Sequence[str], params: Mapping[str, Any], loader: ConfigLoader | None
 ) -> Words:
-    """Tell what is searched from what is not; the command line wins over a study key by key.
+    """Return what is searched and what is fixed; the command line wins over a study per key.
 
     Raises:
-        BadInputError: a word cannot be read, or nothing is searched.
+        BadInputError: a word cannot be parsed, or nothing is searched.
     """
     found = Words({}, [], {})
     typed = {}

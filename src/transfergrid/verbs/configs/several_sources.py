@@ -1,7 +1,7 @@
-"""Several sources that are one: `source=[a,b]` and `target@source.domain=[x,y]`.
+"""Several sources used as one: `source=[a,b]` and `target@source.domain=[x,y]`.
 
-Each is composed as if it stood alone. All but the domain must then be the same in each: so the
-source of several domains is one config, and the same one however it was typed.
+Each source is composed as if it stood alone. Everything but the domain must then be equal: so a
+source of several domains is one config, independent of how it was typed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 
 def takes_lists(key: str) -> bool:
-    """Return whether a list under this override key is one source of several."""
+    """Return whether a list as the value of this key means one source made of several."""
     return key == "source" or _DOMAIN.fullmatch(key) is not None
 
 
 def split(text: str) -> list[str]:
-    """Return what stands between the commas of a text that are inside no bracket and no quote."""
+    """Return the parts of a text between commas, ignoring commas in brackets and quotes."""
     found, depth, quote = [""], 0, ""
     for letter in text:
         if quote:
@@ -47,10 +47,10 @@ def split(text: str) -> list[str]:
 
 
 def members(value: str) -> list[str] | None:
-    """Return what a list holds; None for what is none.
+    """Return the elements of a list; None if the value is not a list.
 
     Raises:
-        BadInputError: a place in it is empty, or holds a list.
+        BadInputError: an element is empty, or is a list.
     """
     if not (value.startswith("[") and value.endswith("]")) or len(split(value)) > 1:
         return None
@@ -61,12 +61,12 @@ def members(value: str) -> list[str] | None:
 
 
 def expanded(word: str) -> str:
-    """Return an override with `leave_one_out([a,b,c])` written out: each, all, all but one.
+    """Return an override with `leave_one_out([a,b,c])` expanded: each, all, all but one.
 
-    Options with keys in brackets, as in `[a,b(c=1)]`, have the quotes that Hydra asks for.
+    Options with keys in brackets, as in `[a,b(c=1)]`, are quoted as Hydra requires.
 
     Raises:
-        BadInputError: it is of fewer than two, or stands where no source does.
+        BadInputError: it has fewer than two sources, or is used where no source is expected.
     """
     key, equals, value = word.partition("=")
     if not equals or LEFT_OUT + "(" not in value:
@@ -80,7 +80,7 @@ def expanded(word: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Return values in which lists hold options with keys in brackets as texts."""
+    """Return values in which list elements with keys in brackets are quoted."""
     lists = [(part, members(part)) for part in split(value)]
     if not any(found for _, found in lists):
         return value
@@ -92,7 +92,7 @@ def _text(name: str) -> str:
 
 
 def left_out(sources: Sequence[str]) -> Iterator[str]:
-    """Yield each source, all of them, and all but one of them.
+    """Yield each source, the list of all, and each list of all but one.
 
     Raises:
         BadInputError: there are fewer than two.
@@ -106,7 +106,7 @@ def left_out(sources: Sequence[str]) -> Iterator[str]:
 
 
 def alone(group: str, choice: Choice) -> list[Choice]:
-    """Return the choices that one choice of an axis is made of: itself, or one for each source."""
+    """Return the choices that a choice consists of: itself, or one for each source."""
     name, overrides = choice
     if group != "source":
         return [as_typed(group, name, overrides)]
@@ -121,26 +121,26 @@ def _values(override: str) -> Iterator[str]:
 
 
 def _listed(override: str) -> list[str] | None:
-    """Return what an override lists; None where it is none of a list."""
+    """Return the elements of an override's list; None if its value is not a list."""
     key, _, value = override.partition("=")
     return members(value) if takes_lists(key) else None
 
 
 def listed_domains(choice: Choice) -> list[str]:
-    """Return the domains that were listed of one source, where that is all that was listed."""
+    """Return the domains listed for one source, if nothing else is a list."""
     lists = [found for override in choice[1] if (found := _listed(override)) is not None]
     return lists[0] if len(lists) == 1 and members(choice[0]) is None else []
 
 
 def one_source(options: Sequence[Option], domains: Sequence[str] = ()) -> Option:
-    """Return several sources as one, or the only one as it is.
+    """Return several sources combined into one, or the only one unchanged.
 
     Args:
-        options: each of them.
-        domains: the name of each one's domain, where they are called by these.
+        options: the option of each source.
+        domains: the name of each source's domain, to be used as the source's name.
 
     Raises:
-        BadInputError: they differ in more than their domains, or one of them comes twice.
+        BadInputError: they differ in more than their domains, or one occurs twice.
     """
     first = options[0]
     if len(options) == 1:
@@ -166,9 +166,9 @@ def one_source(options: Sequence[Option], domains: Sequence[str] = ()) -> Option
 
 
 def _called(names: Sequence[str], domains: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return what several sources are called together, and what each of them is.
+    """Return the joint name of several sources, and the name of each.
 
-    Those that differ in the name of a domain alone are called by it.
+    Sources that differ only in the name of a domain are named after it.
     """
     place = "domain={}"
     both = zip(names, domains, strict=False)
@@ -180,7 +180,7 @@ def _called(names: Sequence[str], domains: Sequence[str]) -> tuple[str, Sequence
 
 
 def _check_like(called: str, first: Option, other: Option) -> None:
-    """Raise unless two sources are the same but for their domains."""
+    """Raise unless two sources are equal except for their domains."""
     ours, theirs = (canonical(with_domain(one.config, None)) for one in (first, other))
     if ours == theirs:
         return
@@ -209,7 +209,7 @@ def _check_like(called: str, first: Option, other: Option) -> None:
 
 
 def _differing(one: Any, other: Any, path: str = "") -> Iterator[str]:
-    """Yield the keys in which two canonical configs differ."""
+    """Yield the dotted keys in which two canonical configs differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in dict.fromkeys((*one, *other)):
             yield from _differing(one.get(key), other.get(key), f"{path}.{key}" if path else key)

@@ -1,4 +1,4 @@
-"""The words that a person typed, as Hydra takes them; what Hydra would misread gets an answer."""
+"""The user's words converted for Hydra; what Hydra would misread is refused with an explanation."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ INSIDE = {
     **dict.fromkeys(("accelerator", "workers", "threads"), "trainer"),
     **dict.fromkeys(("root", "test_split", "test_file", "group_column", "metric"), "target"),
 }
-"""Keys that are often typed without the group that they belong to."""
+"""Keys that are often typed without their group, with that group."""
 AXES = (*GROUPS, "labels", "seed")
 RERUN = "rerun"
-"""The key whose value may be conditions."""
+"""The key whose value may be selection conditions."""
 ONE_FOR_ALL = ("trainer", "tracking")
 CHECKED_LATER = (*GROUPS, *ONE_FOR_ALL)
 _OPEN = re.compile(r"(?:strategy_defaults|verdict\.margins)(?:\.|$)")
-"""Keys with any names inside, of strategies and of targets, which are checked later too."""
+"""Keys that contain arbitrary names, of strategies and of targets, which are also checked later."""
 _LAUNCHER = re.compile(r"hydra\.launcher\.")
-"""Keys of a launcher, which it checks itself."""
+"""Keys of a launcher, which the launcher checks itself."""
 DETACH, _DETACHED = "--detach", "hydra.launcher.detach=true"
 NO_CHOICE = ("=", "=null", "=None")
 _VARIANT = r"\w+(?:\([^()]*\))?"
-"""An option's name, with overrides inside it as tables show them."""
+"""The pattern of an option's name, with overrides in brackets as tables show them."""
 _OVERRIDE = re.compile(r"^([+~]*)([A-Za-z_]\w*)([.@/][^=]*)?(=.*)?$", re.DOTALL)
 
 
 def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
-    """Return all words as Hydra's first composition takes them.
+    """Return all words in the form that Hydra's first composition accepts.
 
     Raises:
-        BadInputError: one cannot be read, or would not mean what it seems to.
+        BadInputError: a word cannot be parsed, or would not mean what it seems to mean.
     """
     rest = multirun_first(allowing(words))
     rest = [_DETACHED if word == DETACH else word for word in rest]
     runs = not ASKS_FOR_TEXT & set(rest)
     if HELP & set(rest):
-        rest = [word for word in rest if "=" not in word]  # help is the same whatever is asked for
+        rest = [word for word in rest if "=" not in word]  # help does not depend on the request
     if SHOWS_ONE & set(rest):
         _check_one_each(word for word in rest if "=" in word and not word.startswith("-"))
     return [
@@ -68,12 +68,12 @@ def for_hydra(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
 
 
 def _check_one_each(overrides: Iterator[str]) -> None:
-    """Raise `BadInputError` if there are several values of a key, of which Hydra shows none."""
+    """Raise `BadInputError` if a key has several values, as Hydra could show none of them."""
     for word in overrides:
         try:
             several = OverridesParser.create().parse_override(word).is_sweep_override()
         except HydraException:
-            continue  # said later, with what is wrong
+            continue  # reported later, with the reason
         key, _, value = word.partition("=")
         if several or (takes_lists(key) and value.startswith("[")):
             raise BadInputError(
@@ -100,10 +100,10 @@ def _override(word: str, verbs: Sequence[str]) -> str:
 
 
 def allowing(words: Sequence[str]) -> list[str]:
-    """Return the words without `--allow MODULE`, and allow what it says; see `trust`.
+    """Return the words without `--allow MODULE`, and allow these modules; see `trust`.
 
     Raises:
-        BadInputError: no name follows, or one that is none.
+        BadInputError: no name follows, or an invalid one.
     """
     rest, left = [], iter(words)
     for word in left:
@@ -116,21 +116,21 @@ def allowing(words: Sequence[str]) -> list[str]:
 
 
 def multirun_first(words: Sequence[str]) -> list[str]:
-    """Return the words with `-m` in front: between overrides Hydra does not understand it."""
+    """Return the words with `-m` first, as Hydra does not accept it between overrides."""
     multirun = [word for word in words if word in MULTIRUN and not ASKS_FOR_TEXT & set(words)]
     return multirun[:1] + [word for word in words if word not in MULTIRUN]
 
 
 def prepared(word: str, runs: bool = False) -> str:
-    """Return an override as Hydra's first composition takes it.
+    """Return an override in the form that Hydra's first composition accepts.
 
-    That composition knows one option of each group only, while a key may belong to another one
-    that is swept over: so keys inside groups are forced here, and checked option by option later.
-    For a run, groups inside groups, and one option with keys in brackets, are written as sweeps,
-    which that composition leaves out.
+    That composition knows only one option of each group, while a key may belong to another option
+    of a sweep. So keys inside groups are forced here, and checked for each option later. For a run,
+    groups inside groups, and a single option with keys in brackets, are written as sweeps, which
+    that composition ignores.
 
     Raises:
-        BadInputError: the key is none of ours, or stands for what every cell has.
+        BadInputError: the key is unknown, or the word removes a part that every cell has.
     """
     word = expanded(word)
     match = _OVERRIDE.match(word)
@@ -143,7 +143,7 @@ def prepared(word: str, runs: bool = False) -> str:
     if key == "hydra" and rest == ".mode":
         raise BadInputError(f"{word}: one cell or many take the same path; leave this out")
     if match.group(4):
-        word = re.sub(r"\s*\n\s*", " ", word)  # copied from a terminal, where it was wrapped
+        word = re.sub(r"\s*\n\s*", " ", word)  # copied from a terminal with line breaks
         match = _OVERRIDE.match(word) or match
         word = readable(f"{sign}{key}{rest}", match.group(4)[1:])
     value = word.partition("=")[2]
@@ -157,7 +157,7 @@ def prepared(word: str, runs: bool = False) -> str:
 
 
 def _check_key(key: str) -> None:
-    """Raise `BadInputError` unless this is a key; one from inside a group is told with it."""
+    """Raise `BadInputError` unless this is a key; a key of a group is shown with its group."""
     inside = INSIDE.get(key)
     if inside is not None and key not in KEYS:
         raise BadInputError(f"unknown key {key!r}; did you mean {inside}.{key}?")
@@ -165,16 +165,16 @@ def _check_key(key: str) -> None:
 
 
 def readable(key: str, value: str) -> str:
-    """Return `key=value` in Hydra's grammar, which knows plain letters and few signs.
+    """Return `key=value` in Hydra's grammar, which accepts ASCII letters and few symbols.
 
-    Paths with other letters, brackets or signs in them are quoted, and `~` is the home folder.
+    Paths with other letters, brackets or symbols are quoted, and `~` becomes the home folder.
 
     Raises:
-        BadInputError: the value would be read as something else than what it seems to be.
+        BadInputError: Hydra would read the value as something else than it seems to be.
     """
     _check_meant(key, value)
     if key == RERUN and not re.fullmatch(r"(['\"]).*\1", value):
-        return f"{key}={_quoted(value)}"  # conditions and ids, which are no sweep
+        return f"{key}={_quoted(value)}"  # conditions and ids, not a sweep
     if re.search(r"(^|,)~(/|,|$)", value):
         value = ",".join(_at_home(part) for part in value.split(","))
     if _is_read(f"{key}={value}"):
@@ -217,7 +217,7 @@ def _check_meant(key: str, value: str) -> None:
 
 
 def _listed(value: str) -> str:
-    """Return a source, or a list of them, with quotes where Hydra needs them."""
+    """Return a source, or a list of sources, quoted where Hydra requires it."""
     found = members(value)
     if found is not None:
         return f"[{','.join(map(_listed, found))}]"
@@ -237,12 +237,12 @@ def _is_read(word: str) -> bool:
 
 
 def _quoted(value: str) -> str:
-    plain = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra halves backslashes before a quote only
+    plain = re.sub(r"(\\*)'", r"\1\1\\'", value)  # Hydra unescapes backslashes only before a quote
     return f"'{plain}'"
 
 
 def told(error: Exception) -> str:
-    """Return an error of Hydra or YAML as one line, with the nearest known word."""
+    """Return an error of Hydra or YAML as one line, with the closest known word."""
     text = " ".join(str(error).split())
     if isinstance(error, MarkedYAMLError):
         return f"broken YAML: {text}"
