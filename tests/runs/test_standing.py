@@ -9,8 +9,10 @@ import torch
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.cached import Store
 from transfergrid.records.training import Training
+from transfergrid.runs import made_by
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.standing import standing, weights_of
+from transfergrid.runs.made_by import weights_of
+from transfergrid.runs.standing import standing
 from transfergrid.strategies.closed_form.prototypes import Prototypes
 from transfergrid.strategies.fine_tuning.feature_extraction import FeatureExtraction
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
@@ -125,7 +127,7 @@ def test_other_code_precision_or_data_are_others(tmp_path, monkeypatch):
     places.add(plain.entry(test.prepared, module.AS_IT_IS).folder)
     places.add(plain.entry(test.prepared, module.Viewed("light", 0)).folder)
     places.add(plain.entry(test.prepared, module.Viewed("light", 1)).folder)
-    monkeypatch.setattr(module, "_digest", lambda file: b"changed")
+    monkeypatch.setattr(made_by, "_digest", lambda file: b"changed")
     setup, edited = found(tmp_path=tmp_path)
     places.add(edited.entry(setup.data.train.prepared, module.AS_IT_IS).folder)
     assert len(places) == 6

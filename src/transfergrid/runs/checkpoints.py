@@ -23,7 +23,7 @@ from transfergrid.records.provenance import versions
 from transfergrid.runs import states
 from transfergrid.runs.cost import Spent, Stopwatch, peak_memory
 from transfergrid.runs.machine import Machine
-from transfergrid.runs.standing import code_of
+from transfergrid.runs.made_by import code_of
 from transfergrid.runs.states import State
 
 ROOMS = ("records", "data", "sources", "strategies", "runs")

@@ -8,12 +8,9 @@ architecture, preprocessing, data, view, precision, kind of device, code, and pa
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +27,7 @@ from transfergrid.records.ledgers.cached import Arrays, Compute, Entry, Rows, St
 from transfergrid.records.provenance import versions
 from transfergrid.runs.cost import forward_flops
 from transfergrid.runs.machine import Machine, applied, at_rest
+from transfergrid.runs.made_by import code_of, kinds_of, weights_of
 from transfergrid.runs.prefixes import can_be_cut, is_calm, longest_of, of_one_length
 from transfergrid.sources.backbone import Backbone
 from transfergrid.strategies.base import Strategy
@@ -82,7 +80,7 @@ class Standing:
         """Whether the blocks' output for an example is a sequence as long as the example."""
         self.represented = represented and bool(strategy.representation)
         at_rest(machine, plan).precision_plugin.convert_module(strategy)  # the precision it runs in
-        kinds = _kinds(backbone) | ({type(strategy)} if self.represented else set())
+        kinds = kinds_of(backbone) | ({type(strategy)} if self.represented else set())
         rooms = ("data", "sources", *(("strategies",) if self.represented else ()))
         self._about = {
             "network": backbone.architecture,
@@ -342,51 +340,6 @@ def _is_known(strategy: Strategy, examples: Sequence[View | None]) -> bool:
         and dataclasses.is_dataclass(type(backbone.preprocess))
         and all(view.prepared.place is not None for view in examples if view is not None)
     )
-
-
-def weights_of(backbone: Backbone, blocks: int) -> str:
-    """Return a hash (16 hex digits) of the parameters and buffers of the leading blocks."""
-    own: dict[str, Tensor] = dict(backbone.named_parameters(remove_duplicate=False))
-    own |= dict(backbone.named_buffers(remove_duplicate=False))  # non-persistent ones too
-    names = [n for b in backbone.blocks("fine")[:blocks] for n in (*b.parameters, *b.buffers)]
-    found = hashlib.sha256()
-    for name in names:
-        tensor = own[name].detach().cpu().contiguous()
-        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()[:16]
-
-
-def _kinds(backbone: Backbone) -> set[type]:
-    """Return the classes of a network, of its layers and of its preprocessing."""
-    return {*map(type, backbone.modules()), type(backbone.preprocess)}
-
-
-def code_of(kinds: Iterable[type], rooms: Sequence[str]) -> str:
-    """Return a hash (16 hex digits) of the code of these classes and of these rooms."""
-    found = hashlib.sha256()
-    for file in sorted({file for kind in kinds if (file := _file_of(kind)) is not None}):
-        found.update(_digest(file))
-    for room in rooms:
-        for file in sorted(str(f) for f in (Path(__file__).parents[1] / room).rglob("*.py")):
-            found.update(_digest(file))
-    return found.hexdigest()[:16]
-
-
-@cache
-def _file_of(kind: type) -> str | None:
-    try:
-        return inspect.getsourcefile(kind)
-    except TypeError:
-        return None
-
-
-@cache
-def _digest(file: str) -> bytes:
-    try:
-        return hashlib.sha256(Path(file).read_bytes()).digest()
-    except OSError:
-        return file.encode()
 
 
 def _are_in(rows: Rows, known: Rows) -> bool:

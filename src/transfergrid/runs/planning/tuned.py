@@ -157,7 +157,7 @@ def search_of(
     told = {key: value for key, value in tuning.config.items() if key != "only"}
     told |= {"space": searched(free)}
     if told.get("warm_start") == "defaults":
-        usual = {name: strategy.config[name] for name in free}
+        usual = {name: strategy.config.get(name) for name in free}
         known = {name: value for name, value in usual.items() if value is not None}
         inside = all(free[n]["low"] <= value <= free[n]["high"] for n, value in known.items())
         told |= {"first": [{"values": known}]} if inside else {"warm_start": None}
