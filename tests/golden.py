@@ -22,3 +22,11 @@ def golden_number(key):
     if not file.is_file():
         pytest.skip("no golden values here")
     return json.loads(file.read_text())[key]
+
+
+def golden_stats(key):
+    """Return one of the values of the statistics that are kept by name."""
+    file = FILE.with_name("golden_stats.json")
+    if not file.is_file():
+        pytest.skip("no golden values here")
+    return json.loads(file.read_text())[key]

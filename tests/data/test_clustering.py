@@ -77,7 +77,7 @@ def test_test_items_give_a_gain_its_variance():
         clusters, labels = random(seed, 200)
         noise = np.random.default_rng(9).integers(3, size=200)
         pairs.append([Predictions(said(c).numpy(), labels) for c in (clusters, noise)])
-    found = item_variances(pairs, "nmi")
+    found = item_variances([pairs], "nmi")
     assert found is not None
     assert (np.asarray(found.by_block) > 0).all()
 

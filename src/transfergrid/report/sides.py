@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from transfergrid.evidence.chosen.oracle_gap import RuleGap, gaps_of
 from transfergrid.evidence.chosen.scorecard import ScorecardRow, scorecard_of
 from transfergrid.evidence.declared.judged import Bench
+from transfergrid.evidence.general import generally
 from transfergrid.evidence.measured.parts import By, part_gains
 from transfergrid.evidence.several.each_task import ALONE, each_task
 from transfergrid.evidence.several.forgetting import forgetting
@@ -19,6 +20,7 @@ from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.origins import knows_its_task
 from transfergrid.report import (
     forgetting_view,
+    general_view,
     rules_view,
     scorecard_view,
     source_view,
@@ -29,7 +31,7 @@ from transfergrid.report.sheet import Sheet
 
 SIDES = (
     *("flips", "classes", "groups", "beside", "scores", "rules", "sources", "tasks"),
-    "forgetting",
+    *("forgetting", "targets"),
 )
 
 
@@ -40,7 +42,7 @@ def side(
     rules: RulesOf,
     over: str | None = None,
 ) -> Sheet:
-    """Return a side view: flips, gains within parts, side effects, scorecard, and so on.
+    """Return a side view: flips, gains within parts, side effects, general statements, and so on.
 
     The views "sources" and "tasks" show new verdicts, and are recorded as looks.
 
@@ -71,6 +73,8 @@ def side(
         return tasks_view.tasks(found, chained=bool(forgetting(bench, verdicts)))
     if name == "forgetting":
         return forgetting_view.forgetting(forgetting(bench, verdicts))
+    if name == "targets":
+        return general_view.general(generally(bench, verdicts))
     if name == "scores":
         return scorecard_view.scores(*scorecards_of(bench, verdicts))
     if name == "rules":

@@ -191,25 +191,25 @@ def test_the_items_variance_is_what_new_test_sets_show(name):
         return strong, random_of(name, seed + 10**6, 300, decimals=2, labels=labels)
 
     gains = [plain(name, a) - plain(name, b) for a, b in map(arms, range(400))]
-    told = np.mean([item_variances([arms(seed)], name).of_mean for seed in range(10)])
+    told = np.mean([item_variances([[arms(seed)]], name).of_mean for seed in range(10)])
     assert (told / np.var(gains)) ** 0.5 == pytest.approx(1, abs=0.2)
 
 
 def test_the_items_variance_is_the_same_each_time_and_zero_between_twins():
     one = random_predictions(0)
     pair = (one, random_predictions(5, labels=one.labels))
-    assert item_variances([pair], "auroc").of_mean == item_variances([pair], "auroc").of_mean
-    assert item_variances([(one, one)], "auroc").of_mean == 0
+    assert item_variances([[pair]], "auroc").of_mean == item_variances([[pair]], "auroc").of_mean
+    assert item_variances([[(one, one)]], "auroc").of_mean == 0
     nothing = Predictions(one.probabilities, np.zeros_like(one.labels))
-    assert item_variances([(nothing, nothing)], "auroc") is None
+    assert item_variances([[(nothing, nothing)]], "auroc") is None
 
 
 def test_of_a_large_test_set_a_part_is_resampled_and_scaled():
     one = random_predictions(0, 16_000)
     other = random_predictions(1, 16_000, labels=one.labels)
     small = [Predictions(p.probabilities[:4_000], p.labels[:4_000]) for p in (one, other)]
-    whole = item_variances([(one, other)], "macro_f1")
-    part = item_variances([(small[0], small[1])], "macro_f1")
+    whole = item_variances([[(one, other)]], "macro_f1")
+    part = item_variances([[(small[0], small[1])]], "macro_f1")
     assert (whole.items, part.items) == (16_000, 4_000)
     assert whole.of_mean / part.of_mean == pytest.approx(1 / 4, rel=0.35)
 
@@ -219,11 +219,11 @@ def test_a_row_of_five_blocks_takes_no_time(name):
     labels = random_of(name, 0, 800, classes=10).labels
     said = [random_of(name, s, 800, labels, classes=10) for s in range(10)]
     pairs = list(zip(said[:5], said[5:], strict=True))
-    item_variances(pairs, name)
+    item_variances([pairs], name)
     spent = []
     for _ in range(3):
         start = time.process_time()
-        item_variances(pairs, name)
+        item_variances([pairs], name)
         spent.append(time.process_time() - start)
     assert min(spent) < 0.6  # 0.15 s on an idle core
 
@@ -242,7 +242,7 @@ def test_macro_f1_raises_no_more_false_alarms_than_it_says():
             said = (raised / raised.sum(axis=2, keepdims=True)).astype(np.float32)
             pairs.append((Predictions(said[0], labels), Predictions(said[1], labels)))
         gains = np.array([plain("macro_f1", a) - plain("macro_f1", b) for a, b in pairs])
-        variances = item_variances(pairs, "macro_f1")
+        variances = item_variances([pairs], "macro_f1")
         for key, estimate in (
             ("both", over_blocks_and_resamples(gains, variances)),
             ("seeds", over_blocks(gains)),
@@ -261,9 +261,9 @@ def test_of_clusters_whole_ones_are_drawn():
         Predictions(p.probabilities.repeat(10, 0), p.labels.repeat(10)) for p in (one, other)
     ]
     clusters = np.arange(40, dtype=np.int32).repeat(10)
-    alone = item_variances([(one, other)], "macro_f1")
-    within = item_variances([(tenfold[0], tenfold[1])], "macro_f1", clusters)
-    apart = item_variances([(tenfold[0], tenfold[1])], "macro_f1")
+    alone = item_variances([[(one, other)]], "macro_f1")
+    within = item_variances([[(tenfold[0], tenfold[1])]], "macro_f1", clusters)
+    apart = item_variances([[(tenfold[0], tenfold[1])]], "macro_f1")
     assert within.items == 40
     assert within.of_mean == pytest.approx(alone.of_mean, rel=1e-4)
     assert apart.of_mean < 0.2 * within.of_mean
@@ -275,7 +275,7 @@ def test_of_many_items_in_clusters_whole_clusters_are_kept(size):
     clusters = np.arange(60 if size == 400 else 600, dtype=np.int32).repeat(size)
     one = random_predictions(0, len(clusters), 2)
     pair = (one, random_predictions(1, len(clusters), 2, labels=one.labels))
-    found = item_variances([pair], "macro_f1", clusters)
+    found = item_variances([[pair]], "macro_f1", clusters)
     assert found.items == clusters.max() + 1
     assert 0 < found.of_mean < 1e-4
 

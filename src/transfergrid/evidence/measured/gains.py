@@ -72,28 +72,54 @@ def magnitude(pairs: Sequence[tuple[AnyCell, AnyCell]]) -> float:
 
 def estimated(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None) -> Estimate:
     """Estimate the mean gain of one or more pairs, over seeds and, if known, over test items."""
-    size = magnitude(pairs)
-    return _estimated(pairs, read, size).times(size)
+    return averaged([pairs], read)
 
 
-def _estimated(
-    pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read | None, size: float
+def averaged(several: Sequence[Sequence[tuple[AnyCell, AnyCell]]], read: Read | None) -> Estimate:
+    """Estimate the mean over comparisons that share their seeds, averaged within each seed.
+
+    The comparisons (such as those with several label budgets of one target) have equal weights.
+    Their errors depend on each other, as they share seeds and test items, so the gains are averaged
+    before an error is estimated.
+
+    Args:
+        several: the pairs of each comparison, in the same metric and with the same seeds in the
+            same order.
+        read: returns a cell's predictions.
+    """
+    size = max(map(magnitude, several))
+    return _averaged(several, read, size).times(size)
+
+
+def _averaged(
+    several: Sequence[Sequence[tuple[AnyCell, AnyCell]]], read: Read | None, size: float
 ) -> Estimate:
-    metric, gains = pairs[0][0].metric, block_gains(pairs) / size
+    metric = several[0][0][0].metric
+    gains = _mean([block_gains(pairs) / size for pairs in several])
     if read is None or metric.name not in KNOWN:
         return over_blocks(gains)
     try:
         if metric.name == BY_ITEM or metric.name in ERRORS:
-            ids = [cell.id for side in zip(*pairs, strict=True) for cell in side]
-            arm, base = np.split(scores_by_item(ids, metric.name, read), 2)
-            if metric.name in ERRORS and not _are_recorded(pairs, read):
+            ids = [cell.id for pairs in several for side in zip(*pairs, strict=True)
+                   for cell in side]  # fmt: skip
+            sides = np.split(scores_by_item(ids, metric.name, read), 2 * len(several))
+            if metric.name in ERRORS and not all(_are_recorded(pairs, read) for pairs in several):
                 return over_blocks(gains)
-            by_item = np.multiply(arm - base, oriented(metric), dtype=np.float64)
+            sign = oriented(metric)
+            by_item = _mean([
+                np.multiply(arm - base, sign, dtype=np.float64)
+                for arm, base in zip(sides[::2], sides[1::2], strict=True)
+            ])  # fmt: skip
             by_item /= size
             return over_blocks_and_clusters(by_item, clusters(read, ids[0]))
-        return _resampled(gains, pairs, read)
+        return _resampled(gains, several, read)
     except BadInputError:  # a block has no predictions, or other items: they do not cross
         return over_blocks(gains)
+
+
+def _mean(several: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean of arrays of one shape; a single one as it is."""
+    return several[0] if len(several) == 1 else np.asarray(np.mean(several, axis=0))
 
 
 def why_uncrossed(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> str:
@@ -147,17 +173,18 @@ def _are_recorded(pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read) -> bool:
 
 
 def _resampled(
-    gains: NDArray[np.float64], pairs: Sequence[tuple[AnyCell, AnyCell]], read: Read
+    gains: NDArray[np.float64], several: Sequence[Sequence[tuple[AnyCell, AnyCell]]], read: Read
 ) -> Estimate:
     """Estimate the mean gain in a metric that is not a mean over items, by resampling the items."""
-    said = [(read(cell.id), read(base.id)) for cell, base in pairs]
-    if not shared_items([packed(side) for pair in said for side in pair]):
+    metric = several[0][0][0].metric
+    said = [[(read(cell.id), read(base.id)) for cell, base in pairs] for pairs in several]
+    if not shared_items([packed(side) for pairs in said for pair in pairs for side in pair]):
         return over_blocks(gains)
-    if not _are_recorded(pairs, read):
+    if not all(_are_recorded(pairs, read) for pairs in several):
         return over_blocks(gains)
-    together = said[0][0].dependent()
-    found = item_variances(said, pairs[0][0].metric.name, together)
+    together = said[0][0][0].dependent()
+    found = item_variances(said, metric.name, together)
     if found is None:
         return over_blocks(gains)
-    estimate = over_blocks_and_resamples(gains, found.scaled(points(pairs[0][0].metric) ** 2))
+    estimate = over_blocks_and_resamples(gains, found.scaled(points(metric) ** 2))
     return estimate if together is None else in_groups(estimate)

@@ -243,7 +243,7 @@ def value_of(metric: str, said: Predictions) -> float | None:
 
 
 def item_variances(
-    pairs: Sequence[tuple[Predictions, Predictions]],
+    several: Sequence[Sequence[tuple[Predictions, Predictions]]],
     metric: str,
     clusters: NDArray[np.int32] | None = None,
 ) -> ItemVariances | None:
@@ -253,7 +253,8 @@ def item_variances(
     a fixed seed.
 
     Args:
-        pairs: in each block the predictions of the arm and of its baseline, on the same items.
+        several: for each comparison, in each block the predictions of the arm and of its baseline;
+            all on the same items. The gains of a block are averaged over comparisons.
         metric: one of `RESAMPLED`.
         clusters: (items,), numbered from 0; items of one cluster depend on each other, so whole
             clusters are drawn.
@@ -261,12 +262,13 @@ def item_variances(
     Returns:
         None if the metric is not defined on enough resamples.
     """
-    n_items = len(pairs[0][0].labels)
+    n_items = len(several[0][0][0].labels)
     drawn = np.arange(n_items, dtype=np.int32) if clusters is None else clusters
     kept = _kept(drawn)
     units, of = np.unique(drawn[kept], return_inverse=True)
     weights = _resamples(len(units))[of]
-    gains = np.stack([_gain_in_each(pair, metric, kept, weights) for pair in pairs])
+    each = [[_gain_in_each(pair, metric, kept, weights) for pair in pairs] for pairs in several]
+    gains = np.mean(each, axis=0)
     valid = gains[:, np.isfinite(gains).all(axis=0)]
     if valid.shape[1] < RESAMPLES // 2:
         return None

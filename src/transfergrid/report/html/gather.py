@@ -12,6 +12,7 @@ from transfergrid.evidence.chosen.scorecard import forecasts_of, is_foretold, sc
 from transfergrid.evidence.curves.assembly import label_curves, step_means
 from transfergrid.evidence.declared.declarations import grids_of
 from transfergrid.evidence.declared.judged import Bench
+from transfergrid.evidence.general import generally
 from transfergrid.evidence.leaderboard import leaderboards
 from transfergrid.evidence.measured.comparisons import PLAIN, strategies_with_source
 from transfergrid.evidence.measured.results import Result
@@ -27,7 +28,15 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
 from transfergrid.report.declared import declared_lines
-from transfergrid.report.html import best_of, boards, forecasts, paths, sections, tasks
+from transfergrid.report.html import (
+    best_of,
+    boards,
+    forecasts,
+    general,
+    paths,
+    sections,
+    tasks,
+)
 from transfergrid.report.html.data import Points, ReportData
 from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
@@ -55,6 +64,7 @@ def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData
     beside = _beside(bench, verdicts, judged)
     beside.add(boards.leaders(leaderboards(verdicts, results, bench.outcomes)))
     beside.add(boards.over_plain(over.get(PLAIN, ())))
+    beside.add(general.over_targets(generally(bench, verdicts)))
     return ReportData(
         verdicts=tuple(verdicts),
         over_baselines=over,
