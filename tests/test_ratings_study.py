@@ -8,7 +8,7 @@ from transfergrid.evidence.measured.results import results_from
 from transfergrid.evidence.verdicts.decisions import Kind, Rules
 from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report.words import budget
+from transfergrid.report.wording.words import budget
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 

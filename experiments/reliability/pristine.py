@@ -18,8 +18,8 @@ from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Optimisation, Probe
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data, Metric, Record, Scores, Status
-from transfergrid.report import verdict_table
-from transfergrid.report.sheet import render
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views import verdict_table
 
 ITEMS, CLASSES, SEEDS = 40, ("cat", "dog"), 3
 ARMS = (("birds", "full_finetuning", 0.8), ("insects", "probe", 0.7))

@@ -18,10 +18,10 @@ from transfergrid.records.factory import config_of, locate
 from transfergrid.records.identity import read_labels, read_seed
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
-from transfergrid.report.closing import rows_of
-from transfergrid.report.leaderboard import as_rows as as_leaderboard_rows
-from transfergrid.report.sides import SIDES, side
-from transfergrid.report.verdict_table import as_rows
+from transfergrid.report.running.closing import rows_of
+from transfergrid.report.views.leaderboard import as_rows as as_leaderboard_rows
+from transfergrid.report.views.sides import SIDES, side
+from transfergrid.report.views.verdict_table import as_rows
 from transfergrid.runs.planning import forewarnings
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked, Option

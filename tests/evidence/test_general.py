@@ -13,8 +13,8 @@ from transfergrid.evidence.statistics.targets import NEW_TARGETS, THESE_TARGETS,
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import PLACEBO
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report.sheet import render
-from transfergrid.report.sides import side
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.sides import side
 from verdict_cells import Cells
 
 GAINS = {"a": 6.0, "b": 5.0, "c": 4.0, "d": 7.0, "e": 5.5, "f": 4.5}

@@ -28,7 +28,7 @@ from transfergrid.records.keeping import (
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import identified
 from transfergrid.records.record import Data, Metric, Scores, Status
-from transfergrid.report import kept
+from transfergrid.report.running import kept
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.checking import check_parts
 from transfergrid.runs.launching.processes import Pool

@@ -10,9 +10,9 @@ import pytest
 
 from transfergrid.records import printing
 from transfergrid.records.printing import coloured, in_one_line, one_line, say, shown
-from transfergrid.report.columns import Line, Medium, Page
-from transfergrid.report.layout import laid_out
-from transfergrid.report.terminal import Terminal
+from transfergrid.report.tables.columns import Line, Medium, Page
+from transfergrid.report.tables.layout import laid_out
+from transfergrid.report.tables.terminal import Terminal
 
 PACKAGE = Path(printing.__file__).parents[1]
 ATTACKS = [
@@ -87,4 +87,4 @@ def test_csv_is_written_in_one_place():
         for path in PACKAGE.rglob("*.py")
         if re.search(r"csv\.(writer|DictWriter)", path.read_text(encoding="utf-8"))
     ]
-    assert found == ["report/escaping.py"]
+    assert found == ["report/tables/escaping.py"]

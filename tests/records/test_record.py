@@ -129,8 +129,8 @@ def test_reading_and_reporting_import_neither_torch_nor_lightning():
     code = (
         "import sys, transfergrid.records.ledgers.ledger, transfergrid.records.ledgers.index\n"
         "import transfergrid.evidence.measured.measuring as measuring,"
-        "transfergrid.report.table as table,"
-        "transfergrid.report.sheet as sheet\n"
+        "transfergrid.report.views.table as table,"
+        "transfergrid.report.tables.sheet as sheet\n"
         "import pyarrow.parquet, scipy.stats\n"
         "sheet.render(table.sheet(measuring.measure([])))\n"
         "bad = {'torch', 'pytorch_lightning', 'lightning', 'hydra', 'wandb'} & set(sys.modules)\n"

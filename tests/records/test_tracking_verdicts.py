@@ -17,7 +17,7 @@ from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import COLUMNS, CONTROL, PLACEBO, Verdict
 from transfergrid.records.factory import Config
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report.verdict_run import (
+from transfergrid.report.exports.verdict_run import (
     MORE,
     MOST_NAMED,
     Judged,
@@ -70,7 +70,7 @@ def made_up(decided: Kind, gain: float = 2.0, **changed: Any) -> Verdict:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes a second."""
-    monkeypatch.setattr("transfergrid.report.verdict_run.heat_maps", lambda verdicts: [])
+    monkeypatch.setattr("transfergrid.report.exports.verdict_run.heat_maps", lambda verdicts: [])
 
 
 VERDICTS = [
@@ -201,7 +201,7 @@ def test_heat_maps_are_of_one_size_though_targets_have_other_arms() -> None:
 def test_without_a_tracker_or_a_second_seed_nothing_is_drawn_or_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("transfergrid.report.verdict_run.table", None)
+    monkeypatch.setattr("transfergrid.report.exports.verdict_run.table", None)
     none = {"_target_": "transfergrid.records.tracking.tracker.NoTracker"}
     report_verdicts(VERDICTS, none, Ledger(tmp_path), GRID)
     report_verdicts([], WANDB, Ledger(tmp_path), GRID)

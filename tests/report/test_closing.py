@@ -10,7 +10,7 @@ from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.evidence.declared.looks import looks
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path
-from transfergrid.report.closing import EARLY, UNCOMPARED, rows_of, show_grid
+from transfergrid.report.running.closing import EARLY, UNCOMPARED, rows_of, show_grid
 from transfergrid.verbs import table
 from verdict_cells import Cells
 

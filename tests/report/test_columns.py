@@ -8,7 +8,7 @@ import re
 import pytest
 
 from transfergrid.records.errors import BadInputError
-from transfergrid.report.columns import (
+from transfergrid.report.tables.columns import (
     LATEX,
     MARKDOWN,
     TERMINAL,
@@ -20,7 +20,7 @@ from transfergrid.report.columns import (
     Page,
     Table,
 )
-from transfergrid.report.sheet import FORMATS, Sheet, render
+from transfergrid.report.tables.sheet import FORMATS, Sheet, render
 
 ROWS = [
     {"target": "digits, 20", "source": source, "strategy": strategy, "part": part, **gains}

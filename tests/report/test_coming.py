@@ -8,9 +8,9 @@ from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.evidence.declared.looks import looks
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report import coming as coming_verdicts
-from transfergrid.report.closing import show_grid
-from transfergrid.report.coming import Coming
+from transfergrid.report.running import coming as coming_verdicts
+from transfergrid.report.running.closing import show_grid
+from transfergrid.report.running.coming import Coming
 from verdict_cells import Cells
 
 

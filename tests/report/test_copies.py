@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from ledger_factory import made, measured
 from transfergrid.records.record import Data
-from transfergrid.report.copies import copies
-from transfergrid.report.sheet import render
-from transfergrid.report.table import sheet
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.table import sheet
+from transfergrid.report.wording.copies import copies
 
 
 def cell(strategy="scratch", source=None, seed=0, test=1060, **notes):

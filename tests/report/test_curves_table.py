@@ -11,8 +11,8 @@ from curve_records import study
 from transfergrid.evidence.curves.assembly import label_curves
 from transfergrid.evidence.curves.crossover import Crossover
 from transfergrid.records.errors import BadInputError
-from transfergrid.report.curves_table import sheet
-from transfergrid.report.sheet import render as written
+from transfergrid.report.tables.sheet import render as written
+from transfergrid.report.views.curves_table import sheet
 
 
 def render(curves, none=(), **options):

@@ -22,8 +22,8 @@ from transfergrid.records.factory import config_of, target_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
 from transfergrid.records.tracking.wandb_tracker import WandbTracker
-from transfergrid.report.dashboards import Page, specification
-from transfergrid.report.verdict_run import Judged, report_verdicts
+from transfergrid.report.exports.dashboards import Page, specification
+from transfergrid.report.exports.verdict_run import Judged, report_verdicts
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.machine import Machine
 from transfergrid.verbs.dashboarding import FILE, metrics_in
@@ -156,7 +156,7 @@ def test_every_key_of_a_page_is_one_that_runs_log(page: str, ran: Ran) -> None:
 
 
 def test_a_renamed_key_would_be_seen(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfergrid.report.dashboards.GAIN", "gain_of_this_seed")
+    monkeypatch.setattr("transfergrid.report.exports.dashboards.GAIN", "gain_of_this_seed")
     keys = {*asked(specification(Page()))} - OF_W_AND_B
     assert keys - logged([*ran.cells, ran.verdict]) == {"gain_of_this_seed"}
 

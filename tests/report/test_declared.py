@@ -10,8 +10,8 @@ from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
-from transfergrid.report.declared import NOTHING, closing_lines, declared_lines
-from transfergrid.report.words import without_result
+from transfergrid.report.wording.declared import NOTHING, closing_lines, declared_lines
+from transfergrid.report.wording.words import without_result
 from verdict_cells import Cells
 
 

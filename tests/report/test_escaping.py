@@ -10,7 +10,7 @@ import pytest
 from ledger_factory import made
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Status
-from transfergrid.report.escaping import CsvWriter, in_latex, in_markdown
+from transfergrid.report.tables.escaping import CsvWriter, in_latex, in_markdown
 from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 

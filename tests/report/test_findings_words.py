@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ledger_factory import made
 from transfergrid.records.record import Chosen, Path, Trial, Tuning
-from transfergrid.report.findings_words import MOST, findings, settled
+from transfergrid.report.wording.findings_words import MOST, findings, settled
 
 
 def test_numbers_lists_and_names():

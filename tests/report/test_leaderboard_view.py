@@ -15,11 +15,11 @@ from transfergrid.evidence.measured.results import results_from
 from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Cost
-from transfergrid.report.costs import LEGEND, amount, milliseconds
 from transfergrid.report.html.boards import leaders
 from transfergrid.report.html.drawing import drawn
-from transfergrid.report.leaderboard import sheet
-from transfergrid.report.sheet import render as written
+from transfergrid.report.tables.sheet import render as written
+from transfergrid.report.views.costs import LEGEND, amount, milliseconds
+from transfergrid.report.views.leaderboard import sheet
 from transfergrid.verbs.cli import main
 from verdict_cells import Cells
 

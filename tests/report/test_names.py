@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfergrid.report.names import shortened, told, without_common
+from transfergrid.report.wording.names import shortened, told, without_common
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import io
 
 from transfergrid.evidence.chosen.scorecard import scorecard
 from transfergrid.evidence.statistics.rank_statistics import Forecast
-from transfergrid.report import scorecard_view
 from transfergrid.report.html.drawing import drawn
 from transfergrid.report.html.forecasts import scored
-from transfergrid.report.sheet import render
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views import scorecard_view
 
 
 def forecasts(score, values, gains, **more):

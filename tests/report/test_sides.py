@@ -14,8 +14,8 @@ from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data
-from transfergrid.report.sheet import render
-from transfergrid.report.sides import SIDES, effects_of, parts_of, side
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.sides import SIDES, effects_of, parts_of, side
 from verdict_cells import Cells
 
 NAMES = ("cat", "dog")

@@ -14,11 +14,11 @@ from transfergrid.evidence.verdicts.notes import noted
 from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.record import Data, Flags, Status
-from transfergrid.report import words
-from transfergrid.report.sheet import render as written
-from transfergrid.report.sheet import show
-from transfergrid.report.table import sheet
-from transfergrid.report.words import digits_of, number
+from transfergrid.report.tables.sheet import render as written
+from transfergrid.report.tables.sheet import show
+from transfergrid.report.views.table import sheet
+from transfergrid.report.wording import words
+from transfergrid.report.wording.words import digits_of, number
 
 COLUMNS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline"),

@@ -7,8 +7,8 @@ import pytest
 from ledger_factory import made
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Data
-from transfergrid.report.terminal import Terminal
-from transfergrid.report.words import ASCII, UNICODE
+from transfergrid.report.tables.terminal import Terminal
+from transfergrid.report.wording.words import ASCII, UNICODE
 from transfergrid.verbs import curves, table, verdicts
 from verdict_cells import Cells
 

@@ -12,13 +12,13 @@ from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.notes import noted
 from transfergrid.evidence.verdicts.verdict import CONTROL, PLACEBO, Verdict
 from transfergrid.records.errors import BadInputError
-from transfergrid.report import verdict_words
-from transfergrid.report.escaping import in_latex
-from transfergrid.report.foreseen import sees
-from transfergrid.report.sheet import FORMATS
-from transfergrid.report.sheet import render as written
-from transfergrid.report.verdict_legend import Notes
-from transfergrid.report.verdict_table import sheet
+from transfergrid.report.tables.escaping import in_latex
+from transfergrid.report.tables.sheet import FORMATS
+from transfergrid.report.tables.sheet import render as written
+from transfergrid.report.views.verdict_table import sheet
+from transfergrid.report.wording import verdict_words
+from transfergrid.report.wording.foreseen import sees
+from transfergrid.report.wording.verdict_legend import Notes
 
 KEYS = [
     *("source", "architecture", "strategy", "target", "labels", "baseline", "n", "gain", "low"),

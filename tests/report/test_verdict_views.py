@@ -11,11 +11,11 @@ from transfergrid.evidence.side_effects import Change, SideEffects
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.robustness import Flip
 from transfergrid.evidence.verdicts.verdict import Verdict
-from transfergrid.report import verdict_views
 from transfergrid.report.html.drawing import drawn
 from transfergrid.report.html.sections import came_with
-from transfergrid.report.sheet import render
-from transfergrid.report.words import ASCII, UNICODE
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views import verdict_views
+from transfergrid.report.wording.words import ASCII, UNICODE
 
 VERDICT = Verdict(
     source="glyphs",

@@ -14,7 +14,7 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import CLASSES, metrics_of
 from transfergrid.records.record import Status
-from transfergrid.report.model_card import model_card
+from transfergrid.report.exports.model_card import model_card
 from transfergrid.runs import cell as cell_module
 from transfergrid.runs.cell import run_cell
 from transfergrid.runs.choosing import Choice

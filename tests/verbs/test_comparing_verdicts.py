@@ -18,8 +18,8 @@ from transfergrid.evidence.measured.selecting import Where
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Machine
-from transfergrid.report.sheet import render
-from transfergrid.report.verdict_table import sheet
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.verdict_table import sheet
 from transfergrid.verbs.cli import VERBS
 from transfergrid.verbs.comparing_verdicts import command
 

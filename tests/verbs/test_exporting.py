@@ -12,7 +12,7 @@ from kept_cells import CPU, cell, made
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path, Trial, Tuning
-from transfergrid.report.model_card import model_card, wilson
+from transfergrid.report.exports.model_card import model_card, wilson
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs.cli import main
 from transfergrid.verbs.exporting import export

@@ -11,7 +11,7 @@ import yaml
 from transfergrid.records.errors import BadInputError, did_you_mean
 from transfergrid.records.factory import build
 from transfergrid.records.shipped import conf_dir
-from transfergrid.report.sheet import render
+from transfergrid.report.tables.sheet import render
 from transfergrid.verbs import listing
 from transfergrid.verbs.configs.other_names import other_names
 from transfergrid.verbs.describing import class_of

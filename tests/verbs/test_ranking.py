@@ -16,8 +16,8 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import config_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.ledgers.scores import Kept, Value, read_all
-from transfergrid.report.ranking_table import sheet
-from transfergrid.report.sheet import render
+from transfergrid.report.planning.ranking_table import sheet
+from transfergrid.report.tables.sheet import render
 from transfergrid.runs.scores import features
 from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 from transfergrid.testing.tiny import TinyDomain, TinySource

@@ -16,7 +16,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.keeping import has_model, why_kept
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report.sheet import render
+from transfergrid.report.tables.sheet import render
 from transfergrid.runs.cell import run_cell
 from transfergrid.verbs import reproducing
 from transfergrid.verbs.cli import main

@@ -11,7 +11,7 @@ from composed import planned
 from transfergrid.evidence.chosen.defaults import Default
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
-from transfergrid.report.defaults_table import to_write
+from transfergrid.report.planning.defaults_table import to_write
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.verbs.tuning import command
 

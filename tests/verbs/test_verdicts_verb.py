@@ -17,7 +17,7 @@ from transfergrid.records.files.arrays import Predictions
 from transfergrid.records.findings import Diagnostics, Forgetting, Probe
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Metric, Scores, Status
-from transfergrid.report.sheet import FORMATS
+from transfergrid.report.tables.sheet import FORMATS
 from transfergrid.verbs.cli import VERBS, main
 from verdict_cells import ITEMS, Cells
 

@@ -10,9 +10,9 @@ from typing import Any
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.cached import FOLDER, Kept, Store
 from transfergrid.records.printing import say
-from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
-from transfergrid.report.kept import size
-from transfergrid.report.sheet import Sheet, show
+from transfergrid.report.running.kept import size
+from transfergrid.report.tables.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.tables.sheet import Sheet, show
 from transfergrid.verbs.parser import Parser
 
 DOES = ("status", "clear")

@@ -18,8 +18,8 @@ from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
-from transfergrid.report import calibration_plot, calibration_table
-from transfergrid.report.sheet import show
+from transfergrid.report.planning import calibration_plot, calibration_table
+from transfergrid.report.tables.sheet import show
 from transfergrid.verbs.parser import Parser, listed
 
 PROG = "transfergrid calibrate"

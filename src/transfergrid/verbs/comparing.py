@@ -12,8 +12,8 @@ from transfergrid.evidence.comparing.differing import TOLERANCE, WEIGHTS, circum
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Record
-from transfergrid.report.columns import Column, Group, Page, Table
-from transfergrid.report.sheet import Sheet
+from transfergrid.report.tables.columns import Column, Group, Page, Table
+from transfergrid.report.tables.sheet import Sheet
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from transfergrid.evidence.comparing.changes import compare
 from transfergrid.evidence.comparing.opened import opened
 from transfergrid.evidence.measured import selecting
-from transfergrid.report import comparing_looks
-from transfergrid.report.sheet import show
+from transfergrid.report.tables.sheet import show
+from transfergrid.report.views import comparing_looks
 from transfergrid.verbs.parser import Parser
 
 

@@ -10,9 +10,9 @@ from transfergrid.evidence.declared.judged import bench_of
 from transfergrid.evidence.measured import selecting
 from transfergrid.records.errors import BadInputError, check_known
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
-from transfergrid.report import curves_table
-from transfergrid.report.declared import closing_lines
-from transfergrid.report.sheet import show
+from transfergrid.report.tables.sheet import show
+from transfergrid.report.views import curves_table
+from transfergrid.report.wording.declared import closing_lines
 from transfergrid.verbs.parser import Parser
 
 

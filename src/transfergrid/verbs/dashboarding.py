@@ -9,7 +9,7 @@ from pathlib import Path
 from transfergrid.records.errors import BadInputError, writing
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
-from transfergrid.report.dashboards import Page, save, specification
+from transfergrid.report.exports.dashboards import Page, save, specification
 from transfergrid.verbs.parser import Parser
 
 FILE = "transfergrid-dashboard.json"

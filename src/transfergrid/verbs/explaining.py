@@ -28,10 +28,10 @@ from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import unit
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
-from transfergrid.report.findings_words import findings, settled
-from transfergrid.report.kept import WIDTH
-from transfergrid.report.layout import wrapped
-from transfergrid.report.words import bracketed, gained, number, scored
+from transfergrid.report.running.kept import WIDTH
+from transfergrid.report.tables.layout import wrapped
+from transfergrid.report.wording.findings_words import findings, settled
+from transfergrid.report.wording.words import bracketed, gained, number, scored
 from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.parser import Parser
 

@@ -26,7 +26,7 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.process import living
 from transfergrid.records.record import Record
-from transfergrid.report.model_card import model_card
+from transfergrid.report.exports.model_card import model_card
 from transfergrid.sources.source import Architecture
 from transfergrid.verbs.finding import SHOWN, find_cell, where
 from transfergrid.verbs.parser import Parser

@@ -16,9 +16,9 @@ from transfergrid.records.ledgers.merging import Merged, merge
 from transfergrid.records.ledgers.packing import ENDING, EXACT, KINDS, NONE, ROUNDED, pack
 from transfergrid.records.ledgers.unpacking import unpack
 from transfergrid.records.printing import say
-from transfergrid.report.kept import size
-from transfergrid.report.one_table import ENDINGS, write_table
-from transfergrid.report.words import plural, some
+from transfergrid.report.exports.one_table import ENDINGS, write_table
+from transfergrid.report.running.kept import size
+from transfergrid.report.wording.words import plural, some
 from transfergrid.verbs.finding import SHOWN
 from transfergrid.verbs.parser import Parser
 

@@ -16,9 +16,9 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.points import in_points, unit
 from transfergrid.records.record import Record
 from transfergrid.records.shipped import conf_dir
-from transfergrid.report.columns import Align, Column, Group, Medium, Page, Table
-from transfergrid.report.sheet import Sheet, show
-from transfergrid.report.words import number
+from transfergrid.report.tables.columns import Align, Column, Group, Medium, Page, Table
+from transfergrid.report.tables.sheet import Sheet, show
+from transfergrid.report.wording.words import number
 from transfergrid.verbs import listing_strategies
 from transfergrid.verbs.configs.other_names import LOADER
 from transfergrid.verbs.configs.own_configs import check_folder

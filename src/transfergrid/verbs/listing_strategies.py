@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transfergrid.evidence.measured.selecting import Where
-from transfergrid.report.columns import Column, Group, Page, Table
-from transfergrid.report.sheet import Sheet
+from transfergrid.report.tables.columns import Column, Group, Page, Table
+from transfergrid.report.tables.sheet import Sheet
 
 KEYS = (
     *("name", "strategy", "setting", "transfers", "badge", "proven"),

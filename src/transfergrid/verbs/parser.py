@@ -30,7 +30,7 @@ class _Allow(argparse.Action):
 
 
 def _format(name: str) -> str:
-    from transfergrid.report.sheet import FORMATS
+    from transfergrid.report.tables.sheet import FORMATS
 
     check_known("format", name, FORMATS)
     return name
@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_format(self) -> None:
         """Add --format, the output format of the table, for people or programs."""
-        from transfergrid.report.sheet import FORMATS
+        from transfergrid.report.tables.sheet import FORMATS
 
         self.add_argument("--format", type=_format, default=FORMATS[0], help=", ".join(FORMATS))
 

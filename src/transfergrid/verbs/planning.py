@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from transfergrid.records.cell import Cell
     from transfergrid.records.ledgers.ledger import Ledger
-    from transfergrid.report.plan_view import Foreseen, Standing, TrainedFirst
+    from transfergrid.report.planning.plan_view import Foreseen, Standing, TrainedFirst
     from transfergrid.runs.planning.plan import Plan
     from transfergrid.verbs.rerunning import Rerun
 
@@ -50,8 +50,8 @@ def command(arguments: Sequence[str]) -> int:
         aside = redirect_stdout(sys.stderr) if quiet else nullcontext()
         with aside, without_garbage_collection():
             found = _foreseen(config, loader)
-    from transfergrid.report.plan_view import sheet
-    from transfergrid.report.sheet import show
+    from transfergrid.report.planning.plan_view import sheet
+    from transfergrid.report.tables.sheet import show
 
     show(sheet(found), chosen.format)
     return 0
@@ -75,7 +75,7 @@ def _foreseen(config: DictConfig, loader: Any) -> Foreseen:
 
     from transfergrid.evidence.forecast import COLUMNS, History, Took, checked
     from transfergrid.records.ledgers.ledger import Ledger
-    from transfergrid.report.plan_view import Foreseen
+    from transfergrid.report.planning.plan_view import Foreseen
     from transfergrid.verbs.asking import read
     from transfergrid.verbs.rerunning import Rerun
     from transfergrid.verbs.sweep import compared_in, declare, make_plan, references_in, warnings_of
@@ -144,7 +144,7 @@ def _standing(
     from transfergrid.records.files.folders import RUNNING, listed
     from transfergrid.records.ledgers.claims import now_held
     from transfergrid.records.provenance import stale_among
-    from transfergrid.report.plan_view import Standing
+    from transfergrid.report.planning.plan_view import Standing
 
     ids = {cell.id for cell in plan.cells}
     anew = rerun.among(plan.cells, ledger)
@@ -160,7 +160,7 @@ def _standing(
 def _sources(cells: Sequence[Cell], ledger: Ledger, took: Iterable[Any]) -> list[TrainedFirst]:
     """Return the sources to be trained here for these cells, with their numbers."""
     from transfergrid.records.factory import build, locate
-    from transfergrid.report.plan_view import TrainedFirst
+    from transfergrid.report.planning.plan_view import TrainedFirst
 
     made: dict[tuple[str, str], tuple[Any, set[int]]] = {}
     for cell in cells:

@@ -23,7 +23,7 @@ from transfergrid.records.keeping import VECTOR, WEIGHTS, model_folder
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.metrics import NUMBERS
 from transfergrid.records.printing import put, shown
-from transfergrid.report.escaping import CsvWriter
+from transfergrid.report.tables.escaping import CsvWriter
 from transfergrid.verbs.exporting import CLASSES, CONFIG, FORMAT, check_kept, inputs_of
 from transfergrid.verbs.finding import find_cell
 from transfergrid.verbs.new_entries import entry_chunks

@@ -50,8 +50,8 @@ def command(arguments: Sequence[str]) -> int:
     if not kept:
         raise BadInputError("nothing to rank")
     from transfergrid.evidence.chosen.ranking import ranked
-    from transfergrid.report import ranking_table
-    from transfergrid.report.sheet import show
+    from transfergrid.report.planning import ranking_table
+    from transfergrid.report.tables.sheet import show
 
     rows = ranked(kept, [score.name for score in scores], asked.leading)
     show(ranking_table.sheet(rows, asked.leading), chosen.format)

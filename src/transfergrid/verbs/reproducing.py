@@ -16,9 +16,9 @@ from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.provenance import processor
 from transfergrid.records.record import Record
-from transfergrid.report.columns import TERMINAL
-from transfergrid.report.kept import say as say_wrapped
-from transfergrid.report.sheet import show
+from transfergrid.report.running.kept import say as say_wrapped
+from transfergrid.report.tables.columns import TERMINAL
+from transfergrid.report.tables.sheet import show
 from transfergrid.runs.launching.worker import cell_in, reason_of, run
 from transfergrid.verbs.comparing import Compared, compare, conclusion, sheet
 from transfergrid.verbs.finding import find_cell

@@ -296,7 +296,7 @@ class Search:
     # The end -------------------------------------------------------------------------------------
 
     def _closed(self, outcome: Outcome) -> int:
-        from transfergrid.report.words import plural
+        from transfergrid.report.wording.words import plural
 
         with suppress(OSError):
             self._pool.ledger.compact()

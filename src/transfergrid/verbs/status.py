@@ -12,8 +12,8 @@ from transfergrid.records.files import contents
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.printing import say
 from transfergrid.records.record import Record
-from transfergrid.report.sheet import show
-from transfergrid.report.status_view import SHOWN, log_lines, sheet
+from transfergrid.report.running.status_view import SHOWN, log_lines, sheet
+from transfergrid.report.tables.sheet import show
 from transfergrid.verbs.parser import Parser
 
 LINES = 20

@@ -24,11 +24,12 @@ from transfergrid.records.process import interrupts
 from transfergrid.records.provenance import now
 from transfergrid.records.tracking import agents
 from transfergrid.records.tracking.sending import sending
-from transfergrid.report import kept, names
-from transfergrid.report.closing import show_grid
-from transfergrid.report.coming import Coming
-from transfergrid.report.verdict_run import Judged, report_verdicts
-from transfergrid.report.words import plural
+from transfergrid.report.exports.verdict_run import Judged, report_verdicts
+from transfergrid.report.running import kept
+from transfergrid.report.running.closing import show_grid
+from transfergrid.report.running.coming import Coming
+from transfergrid.report.wording import names
+from transfergrid.report.wording.words import plural
 from transfergrid.runs.launching.grids import Checked, run_grid, run_here
 from transfergrid.runs.launching.processes import Pool
 from transfergrid.runs.launching.progress import told_if_slow

@@ -11,10 +11,11 @@ from transfergrid.evidence.measured import selecting
 from transfergrid.evidence.measured.results import result_of
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
-from transfergrid.report import leaderboard, names, table
-from transfergrid.report.closing import rows_of
-from transfergrid.report.declared import closing_lines
-from transfergrid.report.sheet import show
+from transfergrid.report.running.closing import rows_of
+from transfergrid.report.tables.sheet import show
+from transfergrid.report.views import leaderboard, table
+from transfergrid.report.wording import names
+from transfergrid.report.wording.declared import closing_lines
 from transfergrid.verbs.parser import Parser
 
 

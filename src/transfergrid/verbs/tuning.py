@@ -130,7 +130,7 @@ class Search:
         """
         from transfergrid.records.factory import build
         from transfergrid.records.tracking.sending import sending
-        from transfergrid.report.words import plural
+        from transfergrid.report.wording.words import plural
         from transfergrid.verbs.sweep import carry_out, exit_code, get_ready
 
         training, tuning = _one("training", asked.trainings), _one("tuning", asked.tunings)
@@ -165,8 +165,8 @@ class Search:
             BadInputError: no default can be chosen.
         """
         from transfergrid.evidence.chosen.defaults import defaults
-        from transfergrid.report import defaults_table
-        from transfergrid.report.sheet import show
+        from transfergrid.report.planning import defaults_table
+        from transfergrid.report.tables.sheet import show
 
         rows = defaults(self.cells)
         metric = self.cells[0].metric
@@ -232,7 +232,7 @@ def _check_common(tuning: Option, names: Sequence[str]) -> None:
 
 
 def _write(file: Path, head: Sequence[str], rows: Sequence[Any]) -> None:
-    from transfergrid.report.escaping import CsvWriter
+    from transfergrid.report.tables.escaping import CsvWriter
 
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = CsvWriter(stream)

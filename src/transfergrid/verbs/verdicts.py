@@ -27,10 +27,10 @@ from transfergrid.evidence.measured.selecting import Where
 from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger, without_garbage_collection
-from transfergrid.report import verdict_table
-from transfergrid.report.declared import declared_lines, shown_where
-from transfergrid.report.sheet import show
-from transfergrid.report.sides import SIDES, side
+from transfergrid.report.tables.sheet import show
+from transfergrid.report.views import verdict_table
+from transfergrid.report.views.sides import SIDES, side
+from transfergrid.report.wording.declared import declared_lines, shown_where
 from transfergrid.verbs.parser import Parser, listed
 
 RULES = ("margin", "alpha", "correction")

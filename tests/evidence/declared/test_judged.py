@@ -15,7 +15,7 @@ from transfergrid.evidence.verdicts.judging import judge
 from transfergrid.records.cell import Reference
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Flags, Status
-from transfergrid.report.declared import declared_lines
+from transfergrid.report.wording.declared import declared_lines
 from verdict_cells import Cells
 
 LATER = [

@@ -16,8 +16,8 @@ from transfergrid.records.cell import Reference
 from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, Scores
-from transfergrid.report.closing import rows_of
-from transfergrid.report.sides import effects_of
+from transfergrid.report.running.closing import rows_of
+from transfergrid.report.views.sides import effects_of
 from transfergrid.verbs.table import command
 from verdict_cells import Cells
 

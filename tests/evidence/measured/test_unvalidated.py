@@ -10,8 +10,8 @@ from transfergrid.evidence.measured.results import results_from
 from transfergrid.evidence.measured.unvalidated import Unvalidated, unvalidated
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Chosen, Path, Scores
-from transfergrid.report.declared import closing_lines, declared_lines
-from transfergrid.report.findings_words import without_validation
+from transfergrid.report.wording.declared import closing_lines, declared_lines
+from transfergrid.report.wording.findings_words import without_validation
 from verdict_cells import Cells
 
 BY_ITSELF = {"penalty": 3.2, "chosen_by_leaving_one_out": True, "path": {"penalty": [1.0, 3.2]}}

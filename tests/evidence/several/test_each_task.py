@@ -11,8 +11,8 @@ from transfergrid.evidence.several.each_task import ALONE, each_task
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import OtherTask
-from transfergrid.report.sheet import render
-from transfergrid.report.sides import side
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.sides import side
 from verdict_cells import Cells
 
 LETTERS = identity("target", "letters")

@@ -10,8 +10,8 @@ from transfergrid.evidence.declared.looks import looks
 from transfergrid.evidence.several.forgetting import ITSELF, forgetting
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.record import Metric, OtherTask
-from transfergrid.report.sheet import render
-from transfergrid.report.sides import side
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.sides import side
 from verdict_cells import Cells
 
 STAGES = (("letters", "link 1"), ("letters", "link 2"), ("letters", ""))

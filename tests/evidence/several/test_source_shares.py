@@ -15,11 +15,11 @@ from transfergrid.records.identity import part_digest, source_part
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.several import joined
-from transfergrid.report import source_view
 from transfergrid.report.html.gather import report_data
 from transfergrid.report.html.page import page
-from transfergrid.report.sheet import render
-from transfergrid.report.sides import side
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views import source_view
+from transfergrid.report.views.sides import side
 from verdict_cells import Cells
 
 DOMAINS = {name: {"_target_": "x.Y", "name": name} for name in "abc"}

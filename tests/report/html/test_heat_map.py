@@ -9,7 +9,7 @@ from PIL import Image
 
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import PLACEBO
-from transfergrid.report import verdict_run
+from transfergrid.report.exports import verdict_run
 from transfergrid.report.html.figures import figures
 from transfergrid.report.html.heat_map import heat_maps
 from transfergrid.report.html.rows import page_rows

@@ -18,7 +18,7 @@ from transfergrid.report.html.rows import (
     payload,
     source_names,
 )
-from transfergrid.report.verdict_words import number
+from transfergrid.report.wording.verdict_words import number
 
 costs = st.floats(0.1, 100)
 gains = st.floats(-20, 20)

@@ -10,7 +10,7 @@ from made_report import ATTACK, cells_of, small_report, verdict
 from transfergrid.evidence.several.affinity import Pair
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.page import page
-from transfergrid.report.words import number
+from transfergrid.report.wording.words import number
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 found = [os.environ.get("CHROMIUM", ""), *(shutil.which(name) or "" for name in NAMES)]

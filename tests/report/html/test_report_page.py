@@ -12,11 +12,11 @@ from made_report import ATTACK, small_report, verdict
 
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import CONTROL
-from transfergrid.report.columns import TERMINAL, Column, Group, Table
 from transfergrid.report.html.columns import count, written
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.page import page, question
+from transfergrid.report.tables.columns import TERMINAL, Column, Group, Table
 
 
 class Reader(HTMLParser):

@@ -15,9 +15,9 @@ from transfergrid.records.factory import config_of
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.needs import Needs
 from transfergrid.records.record import Flags, from_json
-from transfergrid.report.closing import rows_of
-from transfergrid.report.sheet import render
-from transfergrid.report.table import sheet
+from transfergrid.report.running.closing import rows_of
+from transfergrid.report.tables.sheet import render
+from transfergrid.report.views.table import sheet
 from transfergrid.runs.planning import contamination
 from transfergrid.runs.planning.contamination import contaminated_by
 from transfergrid.sources.checkpoint import Checkpoint

@@ -107,7 +107,7 @@ def test_source_parts_are_those_in_the_records_of_cells(strategy):
 def test_reading_kept_scores_imports_neither_torch_nor_hydra_nor_scikit_learn():
     code = (
         "import sys, transfergrid.evidence.chosen.scorecard, transfergrid.records.ledgers.scores, "
-        "transfergrid.evidence.chosen.ranking, transfergrid.report.ranking_table; "
+        "transfergrid.evidence.chosen.ranking, transfergrid.report.planning.ranking_table; "
         "print({'torch', 'hydra', 'sklearn', 'wandb', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,7 +1,8 @@
 """The tracker that writes a Weights & Biases run for every run.
 
 W&B is used only in this file, in `sender.py`, which uploads what is written here, and in
-`report/dashboards.py`, which builds W&B's pages (its verb checks if the library for that exists).
+`report/exports/dashboards.py`, which builds W&B's pages (its verb checks if the library for that
+exists).
 """
 
 from __future__ import annotations

@@ -15,8 +15,6 @@ from transfergrid.evidence.measured.arms import labels_order
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import TRANSFER, Verdict
 from transfergrid.records.cell import Labels
-from transfergrid.report import verdict_words as said
-from transfergrid.report.foreseen import more_seeds
 from transfergrid.report.html.data import Place, ReportData
 from transfergrid.report.html.recommended import (
     Choice,
@@ -26,8 +24,10 @@ from transfergrid.report.html.recommended import (
     row_of,
     worth_told,
 )
-from transfergrid.report.verdict_words import kept, number
-from transfergrid.report.words import budget, plural
+from transfergrid.report.wording import verdict_words as said
+from transfergrid.report.wording.foreseen import more_seeds
+from transfergrid.report.wording.verdict_words import kept, number
+from transfergrid.report.wording.words import budget, plural
 
 MOST_SENTENCES = 4
 """With more targets than this, they are counted and not named one by one."""

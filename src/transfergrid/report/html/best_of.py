@@ -12,10 +12,10 @@ from transfergrid.evidence.measured.arms import display_names, grouped, labels_o
 from transfergrid.evidence.measured.results import AnyCell
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
-from transfergrid.report.columns import Align, Column
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.lines import drawing
+from transfergrid.report.tables.columns import Align, Column
 
 Arm = tuple[str, Labels, str, Tried]
 """Target, label budget, name, and the gain from more trials."""

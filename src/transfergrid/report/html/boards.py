@@ -9,14 +9,14 @@ from transfergrid.evidence.leaderboard import Board
 from transfergrid.evidence.measured.comparisons import PLAIN
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
-from transfergrid.report import leaderboard as said
-from transfergrid.report.columns import Column
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
-from transfergrid.report.verdict_legend import marks
-from transfergrid.report.verdict_views import gain_on_page, names, outcome
-from transfergrid.report.verdict_words import SAID
-from transfergrid.report.words import UNICODE, plural
+from transfergrid.report.tables.columns import Column
+from transfergrid.report.views import leaderboard as said
+from transfergrid.report.views.verdict_views import gain_on_page, names, outcome
+from transfergrid.report.wording.verdict_legend import marks
+from transfergrid.report.wording.verdict_words import SAID
+from transfergrid.report.wording.words import UNICODE, plural
 
 MOST_OPEN = 40
 """The largest number of lines of a leaderboard that is not folded."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from transfergrid.evidence.verdicts.verdict import Verdict
-from transfergrid.report.columns import Align, Column, Group, Item, Table
-from transfergrid.report.verdict_words import number
+from transfergrid.report.tables.columns import Align, Column, Group, Item, Table
+from transfergrid.report.wording.verdict_words import number
 
 MOST_LINES = 150
 """The largest number of lines of a table."""

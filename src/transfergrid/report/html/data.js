@@ -46,7 +46,7 @@ function number(value, digits, signed = false) {
   if (value === undefined || value === null) return "–";
   const size = Math.abs(value);
   const short = (places) => value.toExponential(places).replace(/\.?0*e([+-])(\d)$/, "e$10$2");
-  const most = { 1: 1e4, 3: 1e7 }[digits] ?? Infinity; // as report.verdict_words.number has it
+  const most = { 1: 1e4, 3: 1e7 }[digits] ?? Infinity; // as wording.verdict_words.number has it
   let text = fixed(value, digits === 3 && size >= 1000 ? 0 : digits);
   if (size >= most) text = short(0);
   else if (digits === 3 && size > 0 && size < 0.001) text = size < 1e-4 ? short(2) : String(Number(value.toPrecision(3)));

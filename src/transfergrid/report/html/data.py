@@ -16,9 +16,9 @@ from transfergrid.evidence.several.affinity import Pair
 from transfergrid.evidence.verdicts.decisions import Rules
 from transfergrid.evidence.verdicts.verdict import Verdict
 from transfergrid.records.cell import Labels
-from transfergrid.report.columns import Table
-from transfergrid.report.names import without_common
-from transfergrid.report.words import Told
+from transfergrid.report.tables.columns import Table
+from transfergrid.report.wording.names import without_common
+from transfergrid.report.wording.words import Told
 
 Points = tuple[float | None, ...]
 Place = tuple[str, Labels]

@@ -19,10 +19,10 @@ from markupsafe import Markup, escape
 from transfergrid.evidence.measured.comparisons import PLAIN
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records import printing
-from transfergrid.report.columns import HTML, Align, Table
 from transfergrid.report.html import themes
-from transfergrid.report.verdict_words import SAID, sign
-from transfergrid.report.words import Told, grouped_reasons
+from transfergrid.report.tables.columns import HTML, Align, Table
+from transfergrid.report.wording.verdict_words import SAID, sign
+from transfergrid.report.wording.words import Told, grouped_reasons
 
 _BRACKETS = re.compile(r"(\[[^\[\]]*\])")
 

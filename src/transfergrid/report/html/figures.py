@@ -8,13 +8,13 @@ from typing import Any
 
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.errors import writing
-from transfergrid.report.escaping import CsvWriter
 from transfergrid.report.html import charts
 from transfergrid.report.html.affinity import affinity_maps
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.heat_map import Figure, Row, figure, heat_maps, overs, split
 from transfergrid.report.html.rows import page_rows, sources_in_order
-from transfergrid.report.verdict_words import SAID
+from transfergrid.report.tables.escaping import CsvWriter
+from transfergrid.report.wording.verdict_words import SAID
 
 WIDTH = 320
 """The width in pixels of a chart without its labels; with them it fits a column of 3.3 inches at

@@ -15,11 +15,11 @@ from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
-from transfergrid.report import scorecard_view
-from transfergrid.report import verdict_views as views
-from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html.data import Section
-from transfergrid.report.words import UNICODE
+from transfergrid.report.tables.columns import Column, Group, Table
+from transfergrid.report.views import scorecard_view
+from transfergrid.report.views import verdict_views as views
+from transfergrid.report.wording.words import UNICODE
 
 MOST_AUTOPSIES = 30
 NOISE = "noise"

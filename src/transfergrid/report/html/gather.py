@@ -27,7 +27,6 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.ledgers.ledger import Ledger
 from transfergrid.records.provenance import versions
 from transfergrid.records.record import Record
-from transfergrid.report.declared import declared_lines
 from transfergrid.report.html import (
     best_of,
     boards,
@@ -40,8 +39,9 @@ from transfergrid.report.html import (
 from transfergrid.report.html.data import Points, ReportData
 from transfergrid.report.html.rows import parts_of
 from transfergrid.report.html.sections import Beside
-from transfergrid.report.sides import effects_of, parts_in
-from transfergrid.report.words import Told, told, told_anew
+from transfergrid.report.views.sides import effects_of, parts_in
+from transfergrid.report.wording.declared import declared_lines
+from transfergrid.report.wording.words import Told, told, told_anew
 
 
 def report_data(bench: Bench, *, title: str = "", where: str = "") -> ReportData:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfergrid.evidence.general import General
-from transfergrid.report import general_view
-from transfergrid.report.columns import HTML, Medium
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
+from transfergrid.report.tables.columns import HTML, Medium
+from transfergrid.report.views import general_view
 
 FIRST = 8
 """The number of arms shown of a folded table."""

@@ -15,7 +15,7 @@ from transfergrid.report.html import charts, themes
 from transfergrid.report.html.bundle import vega_lite
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.rows import page_rows
-from transfergrid.report.verdict_words import called
+from transfergrid.report.wording.verdict_words import called
 
 MARKS_TOLD = "; ".join(map(called, Kind)) + " (hatched)"
 Row = Mapping[str, Any]

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from transfergrid.evidence.measured.arms import labels_order
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.records.metrics import is_of_numbers
-from transfergrid.report.columns import Column, Group, Table
 from transfergrid.report.html import charts, rows, themes
 from transfergrid.report.html.affinity import affinity_rows
 from transfergrid.report.html.answer import answers, counts, listed, scores, summary
@@ -21,8 +20,9 @@ from transfergrid.report.html.bundle import compiled, library
 from transfergrid.report.html.data import ReportData
 from transfergrid.report.html.drawing import templates
 from transfergrid.report.html.heat_map import reach
-from transfergrid.report.verdict_words import called
-from transfergrid.report.words import budget, gains_in
+from transfergrid.report.tables.columns import Column, Group, Table
+from transfergrid.report.wording.verdict_words import called
+from transfergrid.report.wording.words import budget, gains_in
 
 SCRIPTS = ("data.js", "charts.js", "table.js", "theme.js", "start.js")
 

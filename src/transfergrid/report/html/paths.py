@@ -11,10 +11,10 @@ from transfergrid.evidence.chosen.paths import Line, Walked, walked
 from transfergrid.evidence.measured.arms import display_names, grouped, labels_order
 from transfergrid.records.cell import Labels
 from transfergrid.records.record import Record
-from transfergrid.report.columns import Column
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
 from transfergrid.report.html.lines import drawing
+from transfergrid.report.tables.columns import Column
 
 Arm = tuple[str, Labels, str, Walked]
 """Target, label budget, name, and the scores along one path."""

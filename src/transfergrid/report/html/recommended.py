@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from transfergrid.evidence.chosen.choosing import Candidate, LeftOut, leave_one_out, simultaneous
 from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.points import in_points
-from transfergrid.report import verdict_words as said
 from transfergrid.report.html.data import Place, ReportData
-from transfergrid.report.words import bracketed, ends
+from transfergrid.report.wording import verdict_words as said
+from transfergrid.report.wording.words import bracketed, ends
 
 _Arm = tuple[str | None, str | None, str]  # source, architecture, strategy
 MOST_PICKS = 3

@@ -16,12 +16,12 @@ from transfergrid.records.cell import Labels
 from transfergrid.records.metrics import is_of_numbers
 from transfergrid.records.points import in_points
 from transfergrid.records.printing import one_line
-from transfergrid.report import verdict_words as said
-from transfergrid.report import words
-from transfergrid.report.columns import Align, Column
-from transfergrid.report.foreseen import cannot_tell, needed
 from transfergrid.report.html.data import ReportData
-from transfergrid.report.words import ends, labels_of
+from transfergrid.report.tables.columns import Align, Column
+from transfergrid.report.wording import verdict_words as said
+from transfergrid.report.wording import words
+from transfergrid.report.wording.foreseen import cannot_tell, needed
+from transfergrid.report.wording.words import ends, labels_of
 
 Named = tuple[str, Verdict]
 """A source's display name, and the verdict."""

@@ -19,15 +19,15 @@ from transfergrid.evidence.verdicts.robustness import Flip
 from transfergrid.evidence.verdicts.verdict import PLACEBO, Verdict
 from transfergrid.records.cell import Labels
 from transfergrid.records.points import points
-from transfergrid.report import source_view
-from transfergrid.report import verdict_views as views
-from transfergrid.report import verdict_words as said
-from transfergrid.report.columns import Column
-from transfergrid.report.curves_words import Writer
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Points, Section
 from transfergrid.report.html.rows import NO_SOURCE
-from transfergrid.report.words import UNICODE, Letters, plural
+from transfergrid.report.tables.columns import Column
+from transfergrid.report.views import source_view
+from transfergrid.report.views import verdict_views as views
+from transfergrid.report.wording import verdict_words as said
+from transfergrid.report.wording.curves_words import Writer
+from transfergrid.report.wording.words import UNICODE, Letters, plural
 
 
 @dataclass

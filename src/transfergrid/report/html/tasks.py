@@ -12,12 +12,12 @@ from transfergrid.evidence.several.each_task import ALONE
 from transfergrid.evidence.several.forgetting import Forgotten
 from transfergrid.evidence.verdicts.decisions import Kind
 from transfergrid.evidence.verdicts.verdict import Verdict
-from transfergrid.report import forgetting_view, tasks_view
-from transfergrid.report.columns import Table
 from transfergrid.report.html import columns
 from transfergrid.report.html.data import Section
-from transfergrid.report.verdict_words import SAID
-from transfergrid.report.words import UNICODE, number, plural
+from transfergrid.report.tables.columns import Table
+from transfergrid.report.views import forgetting_view, tasks_view
+from transfergrid.report.wording.verdict_words import SAID
+from transfergrid.report.wording.words import UNICODE, number, plural
 
 CHAINS = (
     "What chains forgot: mean test score of each task after each stage, and the points lost since "

@@ -15,7 +15,7 @@ from transfergrid.records.errors import BadInputError
 from transfergrid.records.factory import locate
 from transfergrid.records.identity import architecture_of, canonical
 from transfergrid.records.several import TARGET, domain_of, joined, with_domain
-from transfergrid.report.names import JOIN
+from transfergrid.report.wording.names import JOIN
 from transfergrid.runs.planning.plan import Option, architecture_name
 from transfergrid.verbs.configs.option_names import Choice, as_typed
 

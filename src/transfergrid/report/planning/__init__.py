@@ -1,0 +1,1 @@
+"""What is shown before a grid: its plan, ranked sources, calibration, searched defaults."""

@@ -1,0 +1,1 @@
+"""Tables whatever they are about: their columns, and how they look in each format."""

@@ -1,0 +1,1 @@
+"""The wording of numbers, names, verdicts and findings, alike in every output; knows no table."""
