@@ -67,6 +67,18 @@ def test_a_grid_that_is_through_ends_with_verdicts_and_that_is_a_look(grid, caps
     assert [look.by for look in looks(ledger)] == ["grid"]
 
 
+def test_a_grid_of_several_targets_names_the_view_that_judges_over_them(tmp_path, capsys):
+    cells = Cells()
+    for target in ("digits", "letters"):
+        base = cells.arm("scratch", target=target)
+        cells.arm("a", "glyphs", 80, base, sd=1.0, target=target)
+    ledger = cells.write(Ledger(tmp_path / "grid"))
+    show_grid(ledger, {cell.id for cell in cells.records}, [])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "over these 2 targets: transfergrid verdicts" in told
+    assert "--show targets" in told
+
+
 def test_of_an_interrupted_grid_the_scores_are_shown_and_nothing_is_charged(grid, capsys):
     ledger, cells = grid
     show_grid(ledger, cells, [], whole=False)

@@ -72,6 +72,7 @@ def show_grid(
         lines = [
             *declared_lines(bench, bench.rules, verdicts),
             *words.without_result("left out", skipped),
+            *_over_several(verdicts, ledger),
         ]
         show(verdict_table.sheet(verdicts, lines, bench.declaration.correction))
         bench.note_look(verdicts, "grid")
@@ -87,3 +88,12 @@ def show_grid(
     if bench.failures or bench.failed_anew:
         say(f"logs of failed cells: {ledger.root / 'attempts'}/<id>/<n>/log.txt")
     return verdicts
+
+
+def _over_several(verdicts: Sequence[Verdict], ledger: Ledger) -> list[str]:
+    """Return a line with the command that judges over several targets, if there are several."""
+    targets = {verdict.target for verdict in verdicts if verdict.n}
+    if len(targets) < 2:
+        return []
+    view = f"transfergrid verdicts {ledger.root} --show targets"
+    return [f"What holds over these {len(targets)} targets: {view}"]
