@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HARM = "negative"
+HARM, HELP = "negative", "positive"
 COLOURS = {
-    "positive": "#2b8a57",
+    HELP: "#2b8a57",
     "harm ruled out": "#a9d8b8",
     "equivalent": "#d8d8d8",
     "gain ruled out": "#e9d3a2",
@@ -35,7 +35,9 @@ def asked(says: str, beside: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=says.splitlines()[0])
     parser.add_argument("results")
     parser.add_argument("--into", type=Path, default=Path(beside).parent)
-    return parser.parse_args()
+    told = parser.parse_args()
+    told.into.mkdir(parents=True, exist_ok=True)
+    return told
 
 
 def write(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> None:
@@ -78,7 +80,8 @@ def draw(
     squares = base.mark_rect(stroke="white").encode(
         color=shown.scale(domain=[*COLOURS], range=[*COLOURS.values()])
     )
-    white = alt.condition(f"datum.verdict == '{HARM}'", alt.value("white"), alt.value("#333"))
+    dark = f"datum.verdict == '{HARM}' || datum.verdict == '{HELP}'"
+    white = alt.condition(dark, alt.value("white"), alt.value("#333"))
     gains = base.mark_text(fontSize=8).encode(text=alt.Text("gain:Q", format="+.0f"), color=white)
     chart: Any = alt.layer(squares, gains).properties(width=30 * len(columns))
     if panels:

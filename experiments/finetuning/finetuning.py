@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # what it shares, from where
 
 from shared import Row, asked, counts, draw, write
 from transfergrid.api import verdict_rows
+from transfergrid.records.errors import BadInputError
 
 PLAIN = "full_finetuning"
 SMALL = "scratch_small"
@@ -52,7 +53,10 @@ def rows(results: str | Path) -> list[dict[str, Any]]:
     """Return a row for each strategy and section over each baseline that it is held against."""
     over_scratch = [r for r in verdict_rows(results) if r["primary"] and r["source"]]
     over_plain = [r for r in verdict_rows(results, over=PLAIN) if r["source"]]
-    over_small = verdict_rows(results, over=SMALL, where="strategy=refine")
+    try:
+        over_small = verdict_rows(results, over=SMALL, where="strategy=refine")
+    except BadInputError:  # stage 2 runs no encoder alone
+        over_small = []
     told = zip(OVER, (over_scratch, over_plain, over_small), strict=True)
     return [
         {**row, "over": name, "section": section(row), "strategy": plain_name(row["strategy"])}
@@ -68,17 +72,14 @@ def plain_name(strategy: str) -> str:
 
 
 def section(row: Row) -> str:
-    """Return the target and the label budget in words."""
-    return f"{row['target']}, {row['labels']}"
+    """Return the target, without its options, and the label budget."""
+    return f"{row['target'].partition('(')[0]}, {row['labels']}"
 
 
 def sections(found: Iterable[Row]) -> list[str]:
     """Return the sections there are, in order of target and budget."""
-    keys = {(row["target"], row["labels"]) for row in found}
-    return [
-        f"{target}, {labels}"
-        for target, labels in sorted(keys, key=lambda k: (k[0], str(k[1]).zfill(4)))
-    ]
+    by_place = sorted(found, key=lambda row: (row["target"], str(row["labels"]).zfill(4)))
+    return list(dict.fromkeys(map(section, by_place)))
 
 
 def order(found: Sequence[Row]) -> list[str]:
@@ -160,8 +161,8 @@ def main() -> None:
     columns = sections(found)
     draw(both, told.into / "map.svg", columns, order(primary), "section", ("over", OVER[:2]))
     for over in OVER:
-        print(f"over {over}")
-        print("\n".join(counts([row for row in found if row["over"] == over], over)))
+        if held := [row for row in found if row["over"] == over]:
+            print("\n".join([f"over {over}", *counts(held, over)]))
     print("\n".join(floors(found)))
 
 

@@ -48,6 +48,7 @@ OF_NEW = (
     "and Hartung-Knapp)"
 )
 OF_THESE = "the mean of these targets, which says nothing about others"
+FEWER = "with fewer "
 NEXT = (
     "next hurt: the chance that a further target, drawn as these were, loses anything; "
     f"it hangs on tau, the spread of true gains over targets; rough (~) below {ROUGH} of them."
@@ -202,7 +203,7 @@ def legend(found: Sequence[General], symbols: Symbols = UNICODE) -> str:
     kinds = ", ".join(f"{sign(kind, symbols)} {kind.value}" for kind in Kind)
     down, up = (sign(kind, symbols) for kind in (Kind.NEGATIVE, Kind.POSITIVE))
     new, these = (any(one.is_general is about for one in found) for about in (True, False))
-    scopes = "; ".join([OF_NEW] * new + [OF_THESE] * these)
+    scopes = "; ".join([OF_NEW] * new + [FEWER * new + OF_THESE] * these)
     told = [
         LEGEND.format(kinds=kinds, scopes=scopes, up=up, down=down),
         *([NEXT] if new else []),
