@@ -57,6 +57,17 @@ def test_statements_do(was, now):
     assert statements(FILE.replace(was, now)) != statements(FILE)
 
 
+def test_defaults_that_are_searched_anew_do_not_count():
+    """A cell's settings are in its config; what else a class sets counts."""
+    was = (
+        b"class A:\n    badges = ('x',)\n    space = {\n        'a': rates(1),\n    }\n    b = 1\n"
+    )
+    assert statements(was) == b"class A:\n    b = 1"
+    assert statements(was.replace(b"rates(1)", b"rates(3)")) == statements(was)
+    assert statements(was.replace(b"b = 1", b"b = 2")) != statements(was)
+    assert statements(b"space = 1\nfor space in x:\n    y()") != b"y()"  # outside of classes
+
+
 def test_what_python_cannot_read_is_known_by_its_bytes():
     assert statements(b"def (") == b"def ("
     assert statements(b"\xff\xfe") == b"\xff\xfe"

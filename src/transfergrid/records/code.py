@@ -1,7 +1,8 @@
-"""Fingerprints of source files that ignore docstrings, comments and imports.
+"""Fingerprints of source files that ignore docstrings, comments, imports and what describes.
 
 A record keeps the fingerprint of its strategy's file. So results become stale when the strategy's
-statements change, but not when a docstring or comment changes, or a module that it imports moves.
+statements change, but not when a docstring or comment changes, a module that it imports moves, or
+a default is searched anew: the settings of a cell are in its config.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import TypeGuard
 
 from transfergrid.records.trust import source_file
+
+DESCRIBES = frozenset({"space", "badges", "also_called"})
+"""Class attributes of a strategy that no cell's numbers depend on beyond its own config."""
 
 
 def code_fingerprint(target: str) -> str:
@@ -50,6 +54,8 @@ def _digest_of(content: bytes) -> str:
 def statements(content: bytes) -> bytes:
     """Return a Python file without its docstrings, comments, imports and empty lines.
 
+    Class attributes that only describe (see `DESCRIBES`) are left out too.
+
     It cuts text out of the file instead of unparsing a syntax tree, so that every version of Python
     gets the same result. A file that this Python cannot parse is returned unchanged.
     """
@@ -61,12 +67,27 @@ def statements(content: bytes) -> bytes:
                 line, column = token.start
                 lines[line - 1] = lines[line - 1][:column]
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):
-                first, last = node.lineno, node.end_lineno or node.lineno
+            for left in _left_out(node):
+                first, last = left.lineno, left.end_lineno or left.lineno
                 lines[first - 1 : last] = [""] * (last - first + 1)
     except (SyntaxError, ValueError, tokenize.TokenError):
         return content
     return "\n".join(line.rstrip() for line in lines if line.strip()).encode()
+
+
+def _left_out(node: ast.AST) -> list[ast.stmt]:
+    """Return the statements, at this node or right inside it, that do not count."""
+    if isinstance(node, ast.Import | ast.ImportFrom) or _is_docstring(node):
+        return [node]
+    return list(filter(_describes, node.body)) if isinstance(node, ast.ClassDef) else []
+
+
+def _describes(node: ast.stmt) -> bool:
+    """Return whether a statement of a class sets one of `DESCRIBES`."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return all(isinstance(one, ast.Name) and one.id in DESCRIBES for one in targets)
 
 
 def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:

@@ -29,9 +29,9 @@ from transfergrid.strategies.fine_tuning.full_finetuning import FullFinetuning
 
 CHOSEN = {
     "small_images": {
-        **dict.fromkeys(("scratch", "source_only", "source_and_target"), 3.0),
-        **{"domain_adversarial": 3.0, "feature_extraction": 10.0, "full_finetuning": 1.0},
-        **dict.fromkeys(("scratch_converged", "distillation", "layerwise_lr"), 3.0),
+        **{"scratch": 0.3, "feature_extraction": 3.0, "full_finetuning": 0.3},
+        **{"scratch_converged": 3.0, "distillation": 0.95, "layerwise_lr": 3.0},
+        **dict.fromkeys(("source_only", "source_and_target", "domain_adversarial"), 3.0),
     },
     "images": {
         **{"scratch": 10.0, "feature_extraction": 32.0, "full_finetuning": 1.0},

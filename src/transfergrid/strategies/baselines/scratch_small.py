@@ -39,7 +39,7 @@ class ScratchSmall(Strategy):
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled="scratch")
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=32.0, text=3.0)
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.95, images=32.0, text=3.0)
     }
     transfers = "nothing"
     badges = ("trajectory_exact",)

@@ -131,7 +131,7 @@ class ProgressiveNetworks(Strategy):
         "probe_first": "the head is on the new column and not on the source's features",
     }
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=1.0, text=30.0)
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.3, images=1.0, text=30.0)
     }
     transfers = "features"
 

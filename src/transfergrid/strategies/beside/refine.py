@@ -63,7 +63,7 @@ class Refine(StillSource):
         exploratory=["scratch_small", "feature_extraction", "full_finetuning"]
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.95, brief=0.95, small_images=3.0, images=10.0, text=3.0)
+        "lr_factor": rates(0.95, brief=0.95, small_images=0.95, images=10.0, text=3.0)
     }
     target_statistics = "unseen"
 

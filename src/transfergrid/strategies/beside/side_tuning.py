@@ -61,7 +61,7 @@ class SideTuning(StillSource):
         exploratory=["scratch_small", "feature_extraction", "full_finetuning"]
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.95, brief=0.95, small_images=1.0, images=3.2, text=0.3)
+        "lr_factor": rates(0.95, brief=0.95, small_images=3.0, images=3.2, text=0.3)
     }
 
     def __init__(self, encoder: Architecture | None = None, **shared: Any) -> None:

@@ -100,7 +100,7 @@ class AttentionTransfer(Student):
 
     needs: ClassVar[Needs] = Needs(teacher=True, layers="some")
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=10.0, text=0.95),
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.3, images=10.0, text=0.95),
         "weight": Range(10.0, 10000.0, default=1000.0),
     }
     transfers: ClassVar[Transferred] = "features"

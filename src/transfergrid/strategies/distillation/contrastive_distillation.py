@@ -144,7 +144,7 @@ class ContrastiveDistillation(Student):
     """
 
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=10.0, text=0.95),
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.95, images=10.0, text=0.95),
         "weight": Range(0.1, 10.0, default=0.8),
         "temperature": Range(0.05, 0.5, default=0.07),
     }

@@ -75,7 +75,7 @@ class Distillation(Student):
 
     needs: ClassVar[Needs] = Needs(teacher=True, tasks=("classification",))
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=10.0, text=0.3),
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.95, images=10.0, text=0.3),
         "temperature": Range(1.0, 10.0, default=4.0),
         "weight": Range(0.1, 0.99, log=False, default=0.9),
     }

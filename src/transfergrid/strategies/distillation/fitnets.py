@@ -70,7 +70,7 @@ class Fitnets(Student):
 
     needs: ClassVar[Needs] = Needs(teacher=True, layers="some")
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=3.0, small_images=3.0, images=10.0, text=0.95),
+        "lr_factor": rates(3.0, brief=3.0, small_images=9.5, images=10.0, text=0.95),
         "weight": Range(1.0, 1000.0, default=100.0),
     }
     transfers: ClassVar[Transferred] = "features"

@@ -52,7 +52,7 @@ class SelfDistillation(Taught):
 
     needs: ClassVar[Needs] = Needs(tasks=("classification",))
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.3, brief=0.3, small_images=1.0, images=3.2, text=0.095),
+        "lr_factor": rates(0.3, brief=0.3, small_images=0.3, images=3.2, text=0.095),
         "weight": Range(0.1, 0.9, log=False, default=0.5),
     }
     also_called = ("born_again", "born_again_networks", "ban")

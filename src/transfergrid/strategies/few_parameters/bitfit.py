@@ -43,7 +43,7 @@ class Bitfit(Strategy):
         exploratory=["feature_extraction", "full_finetuning"]
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(9.5, brief=9.5, small_images=10.0, images=10.0, text=9.5)
+        "lr_factor": rates(9.5, brief=9.5, small_images=3.0, images=10.0, text=9.5)
     }
     stackable = True
     target_statistics = "unseen"

@@ -64,7 +64,7 @@ class BottleneckAdapters(Strategy):
     target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(9.5, brief=0.95, small_images=1.0, images=3.2, text=0.95),
+        "lr_factor": rates(9.5, brief=0.95, small_images=9.5, images=3.2, text=0.95),
         "width": Range(8, 256, default=64),
     }
     also_called = ("adapters", "adapter", "houlsby", "pfeiffer")

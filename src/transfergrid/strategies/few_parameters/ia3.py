@@ -52,7 +52,7 @@ class IA3(Merged):
     target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(30.0, brief=9.5, small_images=10.0, images=3.2, text=9.5)
+        "lr_factor": rates(30.0, brief=9.5, small_images=3.0, images=3.2, text=9.5)
     }
     also_called = ("ia_3", "(ia)^3", "infused_adapter")
     badges: ClassVar[tuple[Badge, ...]] = ("formula_exact", "trajectory_exact")

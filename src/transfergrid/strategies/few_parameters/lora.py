@@ -73,7 +73,7 @@ class Lora(Merged):
     target_statistics = "unseen"
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.95, brief=3.0, small_images=1.0, images=1.0, text=0.95),
+        "lr_factor": rates(0.95, brief=3.0, small_images=3.0, images=1.0, text=0.95),
         "r": Range(4, 16, default=8),
     }
     also_called = ("low_rank_adaptation", "peft")

@@ -95,7 +95,7 @@ class AutoRGN(Strategy):
     """
 
     baselines = Baselines(exploratory=["full_finetuning", "layerwise_lr"])
-    space = {"lr_factor": rates(9.5, brief=3.0, small_images=3.0, images=10.0, text=9.5)}
+    space = {"lr_factor": rates(9.5, brief=3.0, small_images=9.5, images=10.0, text=9.5)}
     also_called = ("surgical_auto_rgn", "autorgn", "relative_gradient_norm", "layer_importance")
     badges = ("formula_exact", "trajectory_exact")
 

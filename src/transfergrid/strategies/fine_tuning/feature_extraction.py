@@ -38,7 +38,7 @@ class FeatureExtraction(Strategy):
     }
     baselines: ClassVar[Baselines] = Baselines(exploratory=["scratch_converged", "full_finetuning"])
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=10.0, images=32.0, text=3.0)
+        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=32.0, text=3.0)
     }
     also_called = ("linear_probing", "frozen", "frozen_backbone", "head_only")
     transfers = "features"

@@ -30,7 +30,7 @@ class FullFinetuning(Strategy):
         exploratory=["scratch_converged", "feature_extraction"]
     )
     space: ClassVar[Space] = {
-        "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=1.0, text=0.095)
+        "lr_factor": rates(0.3, brief=0.95, small_images=0.3, images=1.0, text=0.095)
     }
     also_called = ("finetuning", "ft", "plain_finetuning", "vanilla", "vanilla_finetuning")
     stackable = True

@@ -47,7 +47,7 @@ class GradualUnfreezing(Strategy):
 
     baselines = Baselines(exploratory=["layerwise_lr", "full_finetuning"])
     space = {
-        "lr_factor": rates(0.95, brief=9.5, small_images=3.0, images=3.2, text=3.0),
+        "lr_factor": rates(0.95, brief=9.5, small_images=0.95, images=3.2, text=3.0),
         "share": Range(0.2, 0.9, log=False, default=0.5),
         "decay": Range(0.1, 0.95, default=1 / 2.6),
     }

@@ -53,8 +53,8 @@ class LinearProbeThenFinetuning(Strategy):
 
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
     space = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=10.0, images=32.0, text=3.0),
-        "tuning_lr_factor": rates(3.0, brief=0.3, small_images=1.0, images=0.32, text=0.095),
+        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=32.0, text=3.0),
+        "tuning_lr_factor": rates(3.0, brief=0.3, small_images=0.3, images=0.32, text=0.095),
         "share": Range(0.2, 0.8, log=False, default=0.5),
     }
     optional = ("c",)

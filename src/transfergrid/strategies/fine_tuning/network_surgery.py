@@ -104,7 +104,7 @@ class NetworkSurgery(Strategy):
 
     needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
-    space = {"lr_factor": rates(0.95, brief=0.3, small_images=3.0, images=3.2, text=0.095)}
+    space = {"lr_factor": rates(0.95, brief=0.3, small_images=0.095, images=3.2, text=0.095)}
     paths = ("tokenizer",)
     optional = ("vocabulary", "tokenizer")
     also_called = ("yosinski", "surgery", "reinitialise", "reinit", "layer_transfer")

@@ -58,7 +58,7 @@ class PartialFinetuning(Strategy):
 
     needs = Needs(layers="some")
     baselines = Baselines(exploratory=["feature_extraction", "full_finetuning"])
-    space = {"lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=1.0, text=0.3)}
+    space = {"lr_factor": rates(3.0, brief=0.95, small_images=0.95, images=1.0, text=0.3)}
     also_called = ("partial",)
     variants = dict.fromkeys(
         ("surgical", "surgical_finetuning"), "strategy.blocks=first,middle,last"

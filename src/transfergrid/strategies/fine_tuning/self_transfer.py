@@ -47,7 +47,7 @@ class SelfTransfer(Strategy):
 
     needs = Needs(source="architecture", layers="some")
     baselines = Baselines()
-    space = {"lr_factor": rates(0.95, brief=3.0, small_images=3.0, images=3.2, text=0.095)}
+    space = {"lr_factor": rates(0.95, brief=3.0, small_images=0.3, images=3.2, text=0.095)}
     transfers = "nothing"
     also_called = ("bnb", "self_transfer_control", "selffer")
     badges = ("formula_exact", "trajectory_exact")

@@ -65,7 +65,7 @@ class BiTuning(ClassContrasts):
     needs = Needs(tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=3.2, text=0.3),
+        "lr_factor": rates(0.3, brief=0.95, small_images=0.95, images=3.2, text=0.3),
         "weight": Range(0.1, 10.0, default=1.0),
         "temperature": Range(0.02, 0.5, default=0.07),
     }

@@ -59,7 +59,7 @@ class BSS(Strategy):
     badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=3.2, text=0.095),
+        "lr_factor": rates(0.3, brief=0.95, small_images=0.3, images=3.2, text=0.095),
         "weight": Range(1e-4, 1e-2, default=1e-3),
     }
     stackable = True

@@ -82,7 +82,7 @@ class CoTuning(Strategy):
     needs = Needs("head", tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=1.0, images=1.0, text=0.1),
+        "lr_factor": rates(3.0, brief=0.95, small_images=3.0, images=1.0, text=0.1),
         "weight": Range(0.1, 10.0, default=2.3),
     }
     transfers = "relations"

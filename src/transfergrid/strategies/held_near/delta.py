@@ -101,7 +101,7 @@ class DELTA(Strategy):
     needs = Needs(tasks=("classification",), layers="some")
     baselines = Baselines(exploratory=["full_finetuning", "l2_sp"])
     space = {
-        "lr_factor": rates(3.0, brief=3.0, small_images=1.0, images=1.0, text=0.3),
+        "lr_factor": rates(3.0, brief=3.0, small_images=3.0, images=1.0, text=0.3),
         "alpha": Range(1e-4, 1e-1, default=0.01),
         "beta": Range(1e-4, 1e-1, default=0.01),
     }

@@ -51,7 +51,7 @@ class L2SP(Strategy):
     badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.95, brief=0.95, small_images=1.0, images=3.2, text=0.095),
+        "lr_factor": rates(0.95, brief=0.95, small_images=0.95, images=3.2, text=0.095),
         "alpha": Range(1e-4, 1e-1, default=0.01),
         "beta": Range(1e-4, 1e-1, default=0.01),
     }

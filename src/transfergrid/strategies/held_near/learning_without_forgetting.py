@@ -74,7 +74,7 @@ class LearningWithoutForgetting(Strategy):
     needs = Needs("head", tasks=("classification",))
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=1.0, images=3.2, text=0.1),
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.95, images=3.2, text=0.1),
         "weight": Range(0.1, 10.0, default=1.0),
         "temperature": Range(1.0, 10.0, default=2.0),
     }

@@ -66,7 +66,7 @@ class Mixout(Strategy):
     badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.3, brief=0.3, small_images=1.0, images=0.32, text=0.95),
+        "lr_factor": rates(0.3, brief=0.3, small_images=3.0, images=0.32, text=0.95),
         "p": Range(0.1, 0.9, log=False, default=0.9),
     }
 

@@ -76,7 +76,7 @@ class R3f(Strategy):
     needs = Needs(tasks=("classification",), layers="some")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.3, brief=0.95, small_images=1.0, images=3.2, text=0.095),
+        "lr_factor": rates(0.3, brief=0.95, small_images=0.3, images=3.2, text=0.095),
         "weight": Range(0.1, 5.0, default=1.0),
         "eps": Range(1e-5, 1.0, default=None),
     }

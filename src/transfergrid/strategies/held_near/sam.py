@@ -60,7 +60,7 @@ class Sam(Strategy):
     badges = ("formula_exact", "trajectory_exact")
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.95, brief=0.95, small_images=1.0, images=1.0, text=0.095),
+        "lr_factor": rates(0.95, brief=0.95, small_images=0.95, images=1.0, text=0.095),
         "rho": Range(0.005, 0.5, default=0.05),
     }
 

@@ -60,7 +60,7 @@ class WeightAveraging(Strategy):
     closed_to = {"weight_averaging": "the mean begins at strategy.begin"}
     baselines = Baselines(exploratory=["full_finetuning"])
     space = {
-        "lr_factor": rates(0.3, brief=0.3, small_images=1.0, images=3.2, text=0.095),
+        "lr_factor": rates(0.3, brief=0.3, small_images=0.095, images=3.2, text=0.095),
         "begin": Range(0.25, 0.95, log=False, default=0.75),
     }
 

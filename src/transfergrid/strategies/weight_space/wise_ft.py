@@ -68,7 +68,7 @@ class WiseFT(Strategy):
     badges = ("formula_exact", "trajectory_exact")
     closed_to = {"probe_first": "the method begins with a probe"}
     baselines = Baselines(exploratory=["logistic_probe", "full_finetuning"])
-    space = {"lr_factor": rates(0.95, brief=0.95, small_images=1.0, images=1.0, text=0.3)}
+    space = {"lr_factor": rates(0.95, brief=0.95, small_images=0.95, images=1.0, text=0.3)}
 
     def __init__(self, alpha: Share | None = None, c: Positive = 1.0, **shared: Any) -> None:
         super().__init__(**shared)
