@@ -63,7 +63,7 @@ def simulated(noise: Noise, n: int) -> list[tuple[Estimate, NDArray[np.float64]]
             ]
             once = np.ones((noise.items, 1), dtype=np.float32)
             gains = np.array([float(macro_f1(a, once)[0] - macro_f1(b, once)[0]) for a, b in pairs])
-            variances = item_variances(pairs, "macro_f1")
+            variances = item_variances([pairs], "macro_f1")
             if variances is not None:
                 found.append(
                     (over_blocks_and_resamples(100 * gains, variances.scaled(1e4)), 100 * gains)
