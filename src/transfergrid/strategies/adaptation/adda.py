@@ -22,8 +22,9 @@ from transfergrid.strategies import (
     Sizes,
     Strategy,
     StreamName,
+    rates,
 )
-from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+from transfergrid.strategies.adaptation.alignment import ADAPTED
 from transfergrid.strategies.adaptation.domain_adversarial import discriminator
 
 
@@ -92,7 +93,10 @@ class Adda(Strategy):
 
     needs = Needs("start", "unused", 1, "same", unlabelled=True, tasks=("classification",))
     baselines = ADAPTED
-    space = {"lr_factor": RATES, "adapt_rate": Range(1e-3, 1.0, default=0.2)}
+    space = {
+        "lr_factor": rates(3.0, small_images=0.95, images=0.3, text=0.1),
+        "adapt_rate": Range(1e-3, 1.0, default=0.2),
+    }
     setting, transfers = "transductive", "features"
     moves_statistics = True
     also_called = ("adversarial_discriminative_domain_adaptation",)

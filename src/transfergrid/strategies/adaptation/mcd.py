@@ -53,7 +53,7 @@ class MCD(Strategy):
 
     needs, baselines = ADAPTS.of("classification"), ADAPTED
     space = {
-        "lr_factor": rates(0.95, small_images=3.0, images=0.3, text=0.1),
+        "lr_factor": rates(0.95, small_images=0.95, images=0.3, text=0.1, vectors=9.5),
         "repeat": Range(1, 10, log=False, default=4),
     }
     setting, transfers = "transductive", "features"

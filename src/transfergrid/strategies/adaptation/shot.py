@@ -18,8 +18,9 @@ from transfergrid.strategies import (
     Schedule,
     Sizes,
     Strategy,
+    rates,
 )
-from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+from transfergrid.strategies.adaptation.alignment import ADAPTED
 
 
 def pseudo_labels(features: Tensor, probabilities: Tensor, rounds: int = 2) -> Tensor:
@@ -78,7 +79,10 @@ class SHOT(Strategy):
 
     needs = Needs("start", "unused", 1, "same", unlabelled=True, tasks=("classification",))
     baselines = ADAPTED
-    space = {"lr_factor": RATES, "weight": Range(0.03, 3.0, default=0.3)}
+    space = {
+        "lr_factor": rates(3.0, small_images=9.5, images=0.3, text=0.1),
+        "weight": Range(0.03, 3.0, default=0.3),
+    }
     setting = "transductive"
     moves_statistics = True
     also_called = ("source_hypothesis_transfer",)

@@ -25,7 +25,7 @@ class Scratch(Strategy):
     needs: ClassVar[Needs] = Needs(source="architecture")
     baselines: ClassVar[Baselines] = Baselines(labelled=None)
     space: ClassVar[Space] = {
-        "lr_factor": rates(3.0, brief=0.95, small_images=0.3, images=10.0, text=0.095)
+        "lr_factor": rates(3.0, brief=0.95, small_images=0.3, images=10.0, text=0.095, vectors=0.3)
     }
     transfers = "nothing"
     also_called = ("from_scratch", "random_init", "random_initialisation", "no_transfer")

@@ -25,8 +25,9 @@ from transfergrid.strategies import (
     Sizes,
     Strategy,
     in_one_run,
+    rates,
 )
-from transfergrid.strategies.adaptation.alignment import ADAPTED, RATES
+from transfergrid.strategies.adaptation.alignment import ADAPTED
 
 
 def confidence(logits: Tensor, deviations: float) -> tuple[Tensor, Tensor]:
@@ -120,7 +121,7 @@ class Fixbi(Strategy):
     )
     baselines = ADAPTED
     space = {
-        "lr_factor": RATES,
+        "lr_factor": rates(3.0, small_images=0.95, images=0.3, text=0.1),
         "ratio": Range(0.55, 0.95, log=False, default=0.7),
         "switch": Range(0.1, 0.9, log=False, default=0.4),
     }
