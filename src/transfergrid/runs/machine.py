@@ -110,11 +110,14 @@ class Machine:
         Args:
             view: the examples.
             augmented: an augmentation and the number of the view; None: not augmented.
-            size: batch size; None: the fastest, where the result does not depend on it.
+            size: batch size; None: the fastest, where the result does not depend on it. It is the
+                preprocessing's `evaluated_at_once` if that is larger than what suits the device.
         """
         view.warm()
-        quickest = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
-        return self.loader(ViewBatches(view, size or quickest, augmented))
+        if size is None:
+            quickest = EVALUATION_BATCH if self.device.type == "cpu" else EVALUATION_BATCH_GPU
+            size = max(quickest, getattr(view.prepared.preprocess, "evaluated_at_once", 0))
+        return self.loader(ViewBatches(view, size, augmented))
 
 
 def at_rest(machine: Machine, training: Training) -> pl.Trainer:

@@ -31,8 +31,12 @@ def two_seeds(**more):
     return cells
 
 
+def over_all(cells):
+    return [gap for gap in gaps_of(cells) if gap.strategy is None]
+
+
 def test_points_lost_and_gains_turned_by_hand():
-    found = {gap.rule: gap for gap in gaps_of(two_seeds())}
+    found = {gap.rule: gap for gap in over_all(two_seeds())}
     assert {*found} == {"last_step", "entropy", "snd", "oracle"}
     # the oracle takes .6, .8, .6 and .7 of the four runs
     assert found["oracle"].lost == found["oracle"].most_lost == 0
@@ -53,13 +57,13 @@ def test_points_lost_and_gains_turned_by_hand():
 def test_a_gain_that_the_oracle_has_not_is_not_turned():
     below = run("source_only", 0, [0.9, 0.9, 0.9], [3, 2, 1], [9, 1, 1])
     worse = run("shot", 0, [0.1, 0.2, 0.3], [3, 2, 1], [9, 1, 1], below)
-    gap = next(gap for gap in gaps_of([below, worse]) if gap.rule == "snd")
+    gap = next(gap for gap in over_all([below, worse]) if gap.rule == "snd")
     assert (gap.compared, gap.below, gap.gained, gap.turned) == (1, 1, 0, 0)
 
 
 def test_of_errors_less_is_better():
     less = {"metric": Metric(name="ece", higher_is_better=False)}
-    found = {gap.rule: gap for gap in gaps_of(two_seeds(**less))}
+    found = {gap.rule: gap for gap in over_all(two_seeds(**less))}
     # the oracle takes .5, .3, .5 and .4
     assert found["entropy"].lost == pytest.approx((10 + 0 + 10 + 30) / 4)
 
@@ -71,7 +75,7 @@ def test_runs_that_differ_in_the_rule_alone_are_one():
             **cell.config["training"], "selection": "snd"}})
         for cell in cells
     ]  # fmt: skip
-    assert [gap.runs for gap in gaps_of([*cells, *again])] == [4, 4, 4, 4]
+    assert [gap.runs for gap in over_all([*cells, *again])] == [4, 4, 4, 4]
 
 
 def test_cells_that_did_not_look_at_test_say_nothing():
@@ -83,5 +87,18 @@ def test_cells_that_did_not_look_at_test_say_nothing():
 
 def test_a_baseline_that_did_not_look_is_not_compared_with():
     cells = [cell for cell in two_seeds() if cell.names.strategy == "shot"]
-    found = {gap.rule: gap for gap in gaps_of(cells)}
+    found = {gap.rule: gap for gap in over_all(cells)}
     assert (found["snd"].runs, found["snd"].compared) == (2, 0)
+
+
+def test_each_strategy_has_its_own_with_the_baseline_of_its_runs():
+    found = {(gap.strategy, gap.rule): gap for gap in gaps_of(two_seeds())}
+    assert {name for name, _ in found} == {None, "source_only", "shot"}
+    # the method alone, entropy: .3 where the oracle has .8, .7 where it has .7
+    gap = found["shot", "entropy"]
+    assert (gap.runs, gap.compared, gap.below, gap.turned) == (2, 2, 1, 1)
+    assert gap.lost == pytest.approx((50 + 0) / 2)
+    assert (found["source_only", "entropy"].runs, found["source_only", "entropy"].compared) == (
+        2,
+        0,
+    )

@@ -26,6 +26,7 @@ class RuleGap:
 
     Attributes:
         rule: one of `WAYS`.
+        strategy: whose runs they are; None if they are those of all strategies.
         runs: number of runs in which it chooses a look.
         lost: mean points that its choices score below the oracle's.
         most_lost: the largest such loss.
@@ -38,6 +39,7 @@ class RuleGap:
     """
 
     rule: str
+    strategy: str | None
     runs: int
     lost: float
     most_lost: float
@@ -55,11 +57,16 @@ class RuleGap:
 def gaps_of(records: Iterable[Record]) -> list[RuleGap]:
     """Return the loss of each rule, over cells in which `training.oracle` looked at the test part.
 
+    First each rule over all runs, then over those of each strategy, in the order of the records.
     Cells that differ only in the rule count as one run, as all rules look at each of them.
     """
     seen = {record.id: record for record in records if _is_looked_at(record)}
     runs = {_run_of(record): record for record in seen.values()}
-    found = (_gap(rule, list(runs.values()), seen) for rule in WAYS)
+    by_strategy: dict[str, list[Record]] = {}
+    for run in runs.values():
+        by_strategy.setdefault(run.names.strategy, []).append(run)
+    groups = [(None, [*runs.values()]), *by_strategy.items()]
+    found = (_gap(rule, name, own, seen) for name, own in groups for rule in WAYS)
     return [gap for gap in found if gap is not None]
 
 
@@ -77,7 +84,9 @@ def _run_of(record: Record) -> str:
     return digest([*told, training, by])
 
 
-def _gap(rule: str, runs: Sequence[Record], seen: Mapping[str, Record]) -> RuleGap | None:
+def _gap(
+    rule: str, strategy: str | None, runs: Sequence[Record], seen: Mapping[str, Record]
+) -> RuleGap | None:
     chosen = [(run, look) for run in runs if (look := _choice(run, rule)) is not None]
     if not chosen:
         return None
@@ -90,6 +99,7 @@ def _gap(rule: str, runs: Sequence[Record], seen: Mapping[str, Record]) -> RuleG
     ]
     return RuleGap(
         rule=rule,
+        strategy=strategy,
         runs=len(chosen),
         lost=fmean(lost),
         most_lost=max(lost),

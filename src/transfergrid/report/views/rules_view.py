@@ -16,12 +16,16 @@ LEGEND = (
     "rule may see and which is no result: mean (most). below: runs under their baseline, both "
     "chosen by the rule. turned: of the runs that gain by the oracle, those that the rule puts "
     "under their baseline. share: of the class that its choices predict most often, the mean; "
-    "entropy and snd find a model that predicts one class for everything the best there is."
+    "entropy and snd find a model that predicts one class for everything the best there is. "
+    "Each strategy by itself: --format csv or json."
 )
 
 
 def rules(found: Sequence[RuleGap]) -> Sheet:
-    """Return a sheet with the loss of each rule, one line each."""
+    """Return a sheet with the loss of each rule, one line each.
+
+    Its rows as data have each strategy's own as well.
+    """
 
     def columns(_: Symbols) -> list[Column[RuleGap]]:
         return [
@@ -33,4 +37,5 @@ def rules(found: Sequence[RuleGap]) -> Sheet:
             Column("runs", lambda gap: str(gap.runs), Align.RIGHT),
         ]
 
-    return sheet(found, [gap.as_dict() for gap in found], columns, lambda _: LEGEND)
+    shown = [gap for gap in found if gap.strategy is None]
+    return sheet(shown, [gap.as_dict() for gap in found], columns, lambda _: LEGEND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -22,9 +22,12 @@ class VectorPreprocess:
 
     Attributes:
         inputs: length of the vectors.
+        evaluated_at_once: how many are evaluated together at least: with as few as suits images the
+            time would go into the calls.
     """
 
     inputs: int
+    evaluated_at_once: ClassVar[int] = 1024
 
     def prepare(self, raw: Raw) -> Tensor:
         """Return vectors (n, inputs) float32.

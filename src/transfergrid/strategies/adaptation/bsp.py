@@ -69,6 +69,7 @@ class Bsp(Cdan):
     space = {**Cdan.space, "penalty": Range(1e-6, 1e-2, default=2e-4)}
     also_called = ("batch_spectral_penalization", "batch_spectral_penalisation")
     variants = {"bsp_cdan": "strategy.base=cdan"}
+    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -92,6 +92,7 @@ class Cdan(DomainAdversarial):
     needs = DomainAdversarial.needs.of("classification")
     also_called = ("conditional_domain_adversarial", "conditional_dann")
     variants = {"cdan_e": "strategy.entropy=per_domain"}
+    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -26,11 +26,17 @@ def reversal_strength(progress: float, gamma: float = 10.0) -> float:
 class GradientReversal(torch.autograd.Function):
     """The identity in the forward pass; the backward pass multiplies the gradient by -strength."""
 
+    generate_vmap_rule = True  # so that seeds can be trained side by side
+
     @staticmethod
     @override
-    def forward(ctx: Any, features: Tensor, strength: float) -> Tensor:
-        ctx.strength = strength
+    def forward(features: Tensor, strength: float) -> Tensor:
         return features.view_as(features)
+
+    @staticmethod
+    @override
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.strength = inputs[1]
 
     @staticmethod
     @override
@@ -97,6 +103,7 @@ class DomainAdversarial(Strategy):
         "gradient_reversal",
         "revgrad",
     )
+    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -80,6 +80,7 @@ class Mdd(FeatureAlignment):
 
     needs = ADAPTS.of("classification")
     also_called = ("margin_disparity_discrepancy", "margin_disparity")
+    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
