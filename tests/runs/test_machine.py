@@ -1,11 +1,17 @@
 """Device and precision are known without making a Trainer each time."""
 
+import numpy as np
 import pytest
 import torch
 
+from transfergrid.data.moons import Moons
+from transfergrid.data.opened import OpenDomain
+from transfergrid.records.factory import config_of
 from transfergrid.records.training import Training
 from transfergrid.runs import machine
 from transfergrid.runs.machine import Machine, at_rest, bringing
+from transfergrid.sources.preprocessing.vectors import VectorPreprocess
+from transfergrid.testing.tiny import TinyDomain, TinyPreprocess
 
 
 @pytest.fixture
@@ -69,6 +75,20 @@ def test_reading_draws_nothing_of_torchs():
     before = torch.get_rng_state()
     assert [*Machine(accelerator="cpu").loader(["one", "two"])] == ["one", "two"]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("domain", "preprocess", "rows", "sizes"),
+    [
+        (Moons(test_per_class=600), VectorPreprocess(2), 1100, [550, 550]),
+        (TinyDomain(), TinyPreprocess(), 40, [20, 20]),
+    ],
+)
+def test_vectors_are_evaluated_many_at_once_and_images_few(domain, preprocess, rows, sizes):
+    view = OpenDomain(config_of(domain)).whole("test", preprocess)
+    some = view.part(np.resize(view.rows, rows))
+    loaded = [*Machine(accelerator="cpu").evaluation_loader(some)]
+    assert [len(batch.rows) for batch in loaded] == sizes
 
 
 def test_inside_a_job_of_slurm_lightning_takes_no_signal_to_begin_the_job_anew(monkeypatch):
