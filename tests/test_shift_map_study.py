@@ -33,6 +33,19 @@ def test_those_that_hurt_most_often_come_last():
     assert lines[2:] == ["| `all` | 1 | 1 | 2 |", "| `none` |  |  | 1 |"]
 
 
+def test_how_often_below_by_strategy_and_rule():
+    told = [(None, "snd", 4, 2), (None, "dev", 4, 1), ("coral", "snd", 3, 2), ("mmd", "dev", 1, 1)]
+    told.append(("source_only", "snd", 0, 0))
+    keys = ("strategy", "rule", "compared", "below")
+    lines = STUDY["below"]([dict(zip(keys, row, strict=True)) for row in told]).splitlines()
+    assert lines[0] == "| strategy | n | snd | dev |"
+    assert lines[2:] == [
+        "| all | 4 | 50 % | 25 % |",
+        "| `coral` | 3 | 67 % |  |",
+        "| `mmd` | 1 |  | 100 % |",
+    ]
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Return the rows of four shifts and eight strategies, three seeds, as the study runs them."""

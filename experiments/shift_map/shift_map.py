@@ -1,7 +1,9 @@
 """Which strategy hurts under which shift? Maps and counts of the study of two moons.
 
-    python experiments/shift_map/shift_map.py results      # writes map.csv, counts.md and map_*.svg
+    python experiments/shift_map/shift_map.py results
 
+writes `map.csv`, `counts.md` and `map_*.svg`; what each rule that chooses a step without target
+labels costs each strategy, `rules.csv`, and how often it leaves it below its baseline, `below.md`;
 and prints how many comparisons came to which verdict, and how many single runs lie below their
 baseline: of all, and of those without any shift or noise.
 """
@@ -63,8 +65,26 @@ def tally(found: Sequence[Row], key: str, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def below(found: Sequence[Row]) -> str:
+    """Return, as Markdown, the share of runs below their baseline, by strategy and rule.
+
+    Both runs are chosen by the same rule. The first line is of all strategies together.
+    """
+    rules = list(dict.fromkeys(row["rule"] for row in found))
+    lines = [f"| strategy | n | {' | '.join(rules)} |", f"| --- | --- |{' --- |' * len(rules)}"]
+    for name in dict.fromkeys(row["strategy"] for row in found if row["compared"]):
+        own = {row["rule"]: row for row in found if row["strategy"] == name and row["compared"]}
+        shares = [
+            f"{100 * own[rule]['below'] / own[rule]['compared']:.0f} %" if rule in own else ""
+            for rule in rules
+        ]
+        most = max(row["compared"] for row in own.values())
+        lines.append(f"| {f'`{name}`' if name else 'all'} | {most} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Write the map, the counts and the figures."""
+    """Write the map, the counts, the figures and what rules cost."""
     told = asked(__doc__, __file__)
     found = rows(told.results)
     write(found, told.into / "map.csv", COLUMNS)
@@ -75,6 +95,9 @@ def main() -> None:
         parts += [f"{labels} labels a class", tally(own, "shift", SHIFTS)]
         parts += [tally(own, "strategy", order(own))]
     (told.into / "counts.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    gaps = verdict_rows(told.results, show="rules")
+    write(gaps, told.into / "rules.csv", tuple(gaps[0]))
+    (told.into / "below.md").write_text(below(gaps) + "\n", encoding="utf-8")
     print("\n".join(counts(found, "their baseline")))
     print("without shift or noise:")
     still = [row for row in found if (row["shift"], row["noise"]) == ("none", "0 %")]
