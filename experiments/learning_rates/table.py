@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -21,13 +21,20 @@ def read(logs: Sequence[Path]) -> Scores:
     for log in logs:
         with log.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                (key,) = (name for name in row if name.endswith("lr_factor"))
+                key = _searched(row)
                 value = float(f"{float(row[key]):.2g}")
                 cells[row["strategy"], value, row["seed"]].append(100 * float(row["score"]))
     found: Scores = defaultdict(lambda: defaultdict(list))
     for (strategy, value, _), scores in sorted(cells.items()):
         found[strategy][value].append(mean(scores))
     return found
+
+
+def _searched(columns: Iterable[str]) -> str:
+    """Return the one argument that a log is of: its column stands between two that all have."""
+    names = list(columns)
+    (key,) = names[names.index("trial") + 1 : names.index("metric")]
+    return key
 
 
 def table(scores: Scores) -> list[str]:

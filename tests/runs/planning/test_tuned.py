@@ -471,7 +471,7 @@ def test_a_choice_at_an_end_was_looked_beyond(log):
 
 ALONE = (
     *("brief", "digits28_family", "digits28_unlabelled"),
-    *("vectors_unlabelled", "vectors_labelled"),
+    *("digits28_weights", "vectors_unlabelled", "vectors_labelled"),
 )
 
 
