@@ -19,6 +19,7 @@ from transfergrid.strategies import (
     StreamName,
     rates,
 )
+from transfergrid.strategies.draws import same_draws
 
 READS: tuple[StreamName, ...] = ("source", "target", "unlabelled")
 ADAPTS = Needs(source="start", target_labels="optional", domains=1, classes="same", unlabelled=True)
@@ -61,7 +62,8 @@ class FeatureAlignment(Strategy):
         assert batch.unlabelled is not None
         seen = batch.labelled()
         features = self.features(seen.inputs)
-        other = self.features(batch.unlabelled, recorded=False)
+        with same_draws(self):  # what follows draws the same numbers as without this pass
+            other = self.features(batch.unlabelled, recorded=False)
         labelled = self.task.loss(self.head(features), seen.labels)
         from_source = features[: len(batch.source[0].labels)]
         return labelled + self.weight * self.distance(from_source, other, progress)

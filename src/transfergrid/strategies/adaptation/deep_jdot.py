@@ -20,6 +20,7 @@ from transfergrid.strategies import (
 )
 from transfergrid.strategies.adaptation.alignment import ADAPTED, ADAPTS, READS, SAME
 from transfergrid.strategies.adaptation.kernels import squared_distances
+from transfergrid.strategies.draws import same_draws
 
 
 def cheapest_plan(costs: Tensor) -> Tensor:
@@ -116,7 +117,8 @@ class DeepJdot(Strategy):
         assert batch.unlabelled is not None
         seen, own = batch.labelled(), batch.source[0].labels
         features = self.features(seen.inputs)
-        other = self.features(batch.unlabelled, recorded=False)
+        with same_draws(self):  # what follows draws the same numbers as without this pass
+            other = self.features(batch.unlabelled, recorded=False)
         labelled = self.task.loss(self.head(features), seen.labels)
         return labelled + self.weight * self.transport(features[: len(own)], own, other)
 

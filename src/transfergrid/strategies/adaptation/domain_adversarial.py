@@ -15,6 +15,7 @@ from transfergrid.records.needs import Baselines, Needs, Setting, Transferred
 from transfergrid.records.space import Range, Space, rates
 from transfergrid.records.training import Schedule
 from transfergrid.strategies.base import Sizes, Strategy
+from transfergrid.strategies.draws import same_draws
 from transfergrid.strategies.phases import Group, Objective, Phase
 
 
@@ -133,7 +134,8 @@ class DomainAdversarial(Strategy):
         seen = batch.labelled()
         features = self.features(seen.inputs)
         classes = self.task.loss(self.head(features), seen.labels)
-        unlabelled = self.features(batch.unlabelled, recorded=False)
+        with same_draws(self):  # what follows draws the same numbers as without this pass
+            unlabelled = self.features(batch.unlabelled, recorded=False)
         from_source = features[: len(batch.source[0].labels)]
         return classes + self.alignment(from_source, unlabelled, progress)
 

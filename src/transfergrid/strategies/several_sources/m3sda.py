@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from transfergrid.strategies import Batch, Count, NotNegative, Range
+from transfergrid.strategies.draws import same_draws
 from transfergrid.strategies.several_sources.side_by_side import (
     RATES,
     SeveralSources,
@@ -76,7 +77,8 @@ class M3sda(SeveralSources):
     def loss(self, batch: Batch, progress: float) -> Tensor:
         assert batch.unlabelled is not None
         seen = self.passed(batch)
-        other = self.features(batch.unlabelled, recorded=False)
+        with same_draws(self):  # what follows draws the same numbers as without this pass
+            other = self.features(batch.unlabelled, recorded=False)
         labelled = seen.with_target(weighed(seen.losses, equal(seen.losses)))
         orders = range(1, self.orders + 1)
         far = torch.stack([apart(seen.features, other, order) for order in orders]).sum()

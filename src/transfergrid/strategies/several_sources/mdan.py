@@ -18,6 +18,7 @@ from transfergrid.strategies import (
     Sizes,
 )
 from transfergrid.strategies.adaptation.domain_adversarial import GradientReversal
+from transfergrid.strategies.draws import same_draws
 from transfergrid.strategies.several_sources.side_by_side import RATES, READS, SeveralSources
 
 
@@ -86,7 +87,8 @@ class Mdan(SeveralSources):
     def loss(self, batch: Batch, progress: float) -> Tensor:
         assert batch.unlabelled is not None
         seen = self.passed(batch)
-        other = self.features(batch.unlabelled, recorded=False)
+        with same_draws(self):  # what follows draws the same numbers as without this pass
+            other = self.features(batch.unlabelled, recorded=False)
         critics = self.scaffold["discriminators"]
         told = [
             domain_loss(critic, source, other)
