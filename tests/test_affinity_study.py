@@ -33,7 +33,7 @@ def found(tmp_path_factory):
     """Return the rows of two tasks of vectors, each beside each, two seeds."""
     place = tmp_path_factory.mktemp("affinity") / "results"
     ledger, machine = Ledger(place), Machine("cpu", threads=1, diagnostics="none")
-    words = ["source=moons", "source.domain.seed=0", "training=vectors", "training.steps=40"]
+    words = ["source=moons", "source.domain.seed=0", "training=vectors", "training.steps=100"]
     words += ["source.domain.shift=none,rotated", "target=moons", "target.shift=none,rotated"]
     words += ["strategy=multitask", "labels=5,all", "seed=range(2)"]
     for cell in planned(*words).cells:

@@ -12,7 +12,10 @@ from transfergrid.records.factory import locate
 from transfergrid.records.shipped import conf_dir, strategies
 from transfergrid.runs.checking import check_parts
 
-TRAININGS = {"brief": "brief", "small_images": "digits28", "images": "images", "text": "text"}
+TRAININGS = {
+    **{"brief": "brief", "small_images": "digits28", "images": "images", "text": "text"},
+    "vectors": "vectors",
+}
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.insert(0, str(DOCS))
 

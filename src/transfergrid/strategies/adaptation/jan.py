@@ -65,7 +65,6 @@ class Jan(FeatureAlignment):
     needs = ADAPTS.of("classification")
     space = {"lr_factor": SAME, "weight": Range(0.1, 10.0, default=1.0)}
     also_called = ("joint_adaptation_network", "joint_mmd")
-    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(

@@ -49,7 +49,6 @@ class Mmd(FeatureAlignment):
 
     space = {"lr_factor": SAME, "weight": Range(0.1, 10.0, default=1.0)}
     also_called = ("dan", "deep_adaptation_network", "maximum_mean_discrepancy", "mk_mmd")
-    stackable = True
     badges = ("formula_exact", "trajectory_exact")
 
     def __init__(
