@@ -20,7 +20,7 @@ from transfergrid.runs.machine import Machine
 from transfergrid.runs.planning.grid import Planner
 from transfergrid.runs.planning.plan import Asked
 from transfergrid.runs.selection.held_out import held_out
-from transfergrid.runs.selection.selecting import few
+from transfergrid.runs.selection.selecting import SCORES, few
 from transfergrid.runs.tuning.searches import RandomSearch
 from transfergrid.strategies.adaptation.coral import Coral
 from transfergrid.strategies.adaptation.shot import SHOT
@@ -256,3 +256,15 @@ def test_a_run_that_is_cut_goes_on_with_its_looks():
     other.restore(older)
     assert other.looks == []
     assert torch.is_grad_enabled()
+
+
+def test_a_risk_too_large_for_a_record_is_none_there_and_the_record_can_be_read(
+    tmp_path, monkeypatch
+):
+    """Importance weights on features that diverge gave dev values of 1e40, and a lost cell."""
+    monkeypatch.setitem(SCORES, "dev", lambda shown: -1e40)
+    ledger = Ledger(tmp_path / "results")
+    found = run_cell(wanted(SourceOnly(), replace(PLAN, oracle=True)), ledger, CPU)
+    again = ledger.read(found.id)
+    assert {look.scores["dev"] for look in again.selection.looks} == {None}
+    assert again.selection.by("dev") is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from transfergrid.data.inputs import Inputs, Preprocess
 from transfergrid.data.opened import OpenDomain
 from transfergrid.data.streams import CellData
 from transfergrid.data.views import View
+from transfergrid.records.files.border import LARGEST
 from transfergrid.records.metrics import METRICS
 from transfergrid.records.seeds import generator
 from transfergrid.records.selection import OF_SOURCE, RULES, Look, RuleName, Selection
@@ -163,4 +163,5 @@ def _labels(views: tuple[View, ...]) -> Tensor | None:
 
 
 def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    """Return a score, or None where there is none: not finite, or larger than a record can hold."""
+    return value if abs(value) < LARGEST else None
